@@ -1,0 +1,79 @@
+"""rlctl: train reinforcement-learning agents on any backend, compare them honestly, lose nothing.
+
+The public names below are resolved on first use, so `import rlctl` costs almost nothing and a plugin's front can
+`from rlctl import WorkerDescriptor, hookimpl` without loading the run machinery.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "API_VERSION": "rlctl.descriptors",
+    "ActionSpace": "rlctl.descriptors",
+    "AlgorithmDescriptor": "rlctl.descriptors",
+    "CallbackDescriptor": "rlctl.descriptors",
+    "ConfigError": "rlctl.errors",
+    "EnvConfig": "rlctl.config.schema",
+    "Episode": "rlctl.events",
+    "ExecutorDescriptor": "rlctl.descriptors",
+    "Metrics": "rlctl.events",
+    "NotAvailableError": "rlctl.errors",
+    "ObservationSpace": "rlctl.descriptors",
+    "Parameter": "rlctl.descriptors",
+    "Process": "rlctl.descriptors",
+    "Progress": "rlctl.events",
+    "Result": "rlctl.events",
+    "RlctlError": "rlctl.errors",
+    "Run": "rlctl.worker.run",
+    "RunConfig": "rlctl.config.schema",
+    "RunInfo": "rlctl.events",
+    "RunResult": "rlctl.api",
+    "Worker": "rlctl.worker.protocol",
+    "WorkerDescriptor": "rlctl.descriptors",
+    "hookimpl": "rlctl.hooks",
+    "parameters_of": "rlctl.descriptors",
+    "run": "rlctl.api",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the one list of public names
+
+if TYPE_CHECKING:
+    from rlctl.api import RunResult as RunResult
+    from rlctl.api import run as run
+    from rlctl.config.schema import EnvConfig as EnvConfig
+    from rlctl.config.schema import RunConfig as RunConfig
+    from rlctl.descriptors import API_VERSION as API_VERSION
+    from rlctl.descriptors import ActionSpace as ActionSpace
+    from rlctl.descriptors import AlgorithmDescriptor as AlgorithmDescriptor
+    from rlctl.descriptors import CallbackDescriptor as CallbackDescriptor
+    from rlctl.descriptors import ExecutorDescriptor as ExecutorDescriptor
+    from rlctl.descriptors import ObservationSpace as ObservationSpace
+    from rlctl.descriptors import Parameter as Parameter
+    from rlctl.descriptors import Process as Process
+    from rlctl.descriptors import WorkerDescriptor as WorkerDescriptor
+    from rlctl.descriptors import parameters_of as parameters_of
+    from rlctl.errors import ConfigError as ConfigError
+    from rlctl.errors import NotAvailableError as NotAvailableError
+    from rlctl.errors import RlctlError as RlctlError
+    from rlctl.events import Episode as Episode
+    from rlctl.events import Metrics as Metrics
+    from rlctl.events import Progress as Progress
+    from rlctl.events import Result as Result
+    from rlctl.events import RunInfo as RunInfo
+    from rlctl.hooks import hookimpl as hookimpl
+    from rlctl.worker.protocol import Worker as Worker
+    from rlctl.worker.run import Run as Run
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'rlctl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

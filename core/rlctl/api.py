@@ -1,0 +1,121 @@
+"""Training from Python: `rlctl.run(RunConfig(worker="dqn"), plugins=[my_object])`, the same road the command line takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from attrs import frozen
+
+from rlctl.config.layers import Layer
+from rlctl.config.schema import RunConfig, to_tree
+from rlctl.descriptors import resolve
+from rlctl.errors import RlctlError
+from rlctl.events import Episode, Metrics, Result, RunInfo
+from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.start import create_run, host_callbacks, make_executor, task_for
+from rlctl.launch.supervise import Supervisor
+from rlctl.plugins import Registry, discover
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import read_lines
+from rlctl.runs.store import default_root
+from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.relay import wanted_by
+
+Report = Callable[[str], None]
+
+
+@frozen
+class RunResult:
+    """A run that has ended: `result` says how, `info` who it was; its records are read from its directory."""
+
+    info: RunInfo
+    result: Result
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+        return self.info.directory
+
+    def episodes(self) -> list[Episode]:
+        """Return the finished training episodes, oldest first; empty if the `jsonl` callback was off."""
+        return [Episode.from_json(line) for line in read_lines(RunDirectory(self.directory).episodes)]
+
+    def metrics(self) -> list[Metrics]:
+        """Return the scalars that were reported, oldest first; empty if the `jsonl` callback was off."""
+        return [Metrics.from_json(line) for line in read_lines(RunDirectory(self.directory).metrics)]
+
+
+def run(
+    config: RunConfig,
+    *,
+    plugins: Iterable[object] = (),
+    runs_dir: str | Path | None = None,
+    run_id: str | None = None,
+) -> RunResult:
+    """Train as `config` says and return when the run has ended, however it ended: look at `.result.status`.
+
+    `plugins` are objects with `@hookimpl` methods; they live in this process and see the run's life-cycle events in
+    order (docs/hooks.md). An exception in one of them stops the run and is raised from here.
+    Raises ConfigError with all problems when the configuration cannot be run; then nothing was started or written.
+    """
+    registry = discover()
+    prepared = prepare([Layer("program", to_tree(config))], registry, _to_stderr)
+    prepared.require_sound()
+    return start(prepared, registry, Path(runs_dir or default_root()), run_id=run_id, plugins=plugins, report=_to_stderr)
+
+
+def start(
+    prepared: Prepared,
+    registry: Registry,
+    root: Path,
+    *,
+    run_id: str | None = None,
+    plugins: Iterable[object] = (),
+    report: Report,
+    announce: Callable[[RunInfo], None] = lambda _: None,
+) -> RunResult:
+    """Start a sound run and follow it to its end; `announce` is called when its directory exists."""
+    assert prepared.config is not None
+    executor = make_executor(prepared.config.executor, registry)
+    failures = _ObserverFailures(report)
+    observers = Dispatcher(failures)
+    for index, plugin in enumerate(plugins):
+        observers.register(f"plugins[{index}] {type(plugin).__name__}", plugin)
+    relay = wanted_by(observers)
+    directory, info = create_run(prepared, root, run_id, relay)
+    for name, found in host_callbacks(prepared):
+        observers.register(name, resolve(found.descriptor.factory)(info, **prepared.config.callbacks[name]))
+    failures.directory = directory
+    announce(info)
+    supervisor = Supervisor(
+        directory, info, executor, observers, report, grace=prepared.config.grace, relayed=bool(relay)
+    )
+    result = supervisor.run(task_for(directory, prepared.effective()))
+    if failures.of_program:
+        raise failures.of_program[0]
+    return RunResult(info, result)
+
+
+class _ObserverFailures:
+    """What becomes of an exception in an observer: a callback's is reported; that of a program's own object ends the run."""
+
+    def __init__(self, report: Report) -> None:
+        self.of_program: list[Exception] = []
+        self.directory: RunDirectory | None = None
+        self._report = report
+
+    def __call__(self, name: str, hook: str, error: Exception) -> None:
+        self._report(f"{name} failed in {hook} and is switched off: {type(error).__name__}: {error}")
+        if name.startswith("plugins["):
+            self.of_program.append(error)
+            if self.directory is not None:
+                self.directory.request_stop(f"{name} failed in {hook}: {type(error).__name__}: {error}")
+
+
+def _to_stderr(line: str) -> None:
+    print(f"rlctl: {line}", file=sys.stderr, flush=True)
+
+
+__all__ = ["RlctlError", "RunResult", "run", "start"]

@@ -1,0 +1,128 @@
+"""The command line: a click group whose commands are imported when they are called, and the one boundary for errors."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from rlctl import __version__
+from rlctl.errors import ConfigError, ExitCode, RlctlError, did_you_mean
+
+_COMMANDS = {
+    "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
+    "runs": ("rlctl.cli.runs:runs", "List, show, follow, stop and remove runs."),
+    "workers": ("rlctl.cli.workers:workers", "List and show training backends, set them up."),
+    "callbacks": ("rlctl.cli.plugins:callbacks", "List what can see a run's events."),
+    "plugins": ("rlctl.cli.plugins:plugins", "List installed plugins, broken ones with their reason."),
+    "config": ("rlctl.cli.config:config", "Check a configuration, print its schema."),
+    "doctor": ("rlctl.cli.doctor:doctor", "Say what works here and what does not, and why."),
+    "completion": ("rlctl.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+
+class CommandGroup(click.Group):
+    """Our commands from a table, so that help imports none of them, and those that plugins bring."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *sorted(set(_plugin_commands()) - set(_COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        return _plugin_commands().get(cmd_name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f'there is no command "{args[0]}". {hint or ""}'.rstrip(), ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, summary) for name, (_, summary) in _COMMANDS.items()]
+        plugin_commands = _plugin_commands()
+        rows += [(name, plugin_commands[name].get_short_help_str()) for name in sorted(plugin_commands)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _plugin_commands() -> dict[str, click.Command]:
+    from rlctl.plugins import discover
+
+    found: dict[str, click.Command] = {}
+    for plugin, function in discover().implementations("rlctl_commands"):
+        try:
+            brought = {str(command.name): command for command in function()}
+        except Exception as error:  # noqa: BLE001 - a broken plugin costs only its own commands
+            plugin.error = f"rlctl_commands: {type(error).__name__}: {error}"
+            continue
+        for name, command in brought.items():
+            if name in _COMMANDS or name in found:
+                click.echo(f"rlctl: plugin {plugin.distribution}: the command {name} exists already; ignored", err=True)
+            else:
+                found[name] = command
+    return found
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rlctl")
+def cli() -> None:
+    """Train reinforcement-learning agents on any backend, compare them honestly, lose nothing.
+
+    \b
+      rlctl workers list                      what can train here
+      rlctl run --worker cleanrl              train its default algorithm on CartPole
+      rlctl run sb3/sac Pendulum-v1           a worker's algorithm in an environment
+      rlctl runs show @latest                 how it went
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; every way out goes through here."""
+    # A reader that goes away early (`rlctl runs list | head`) is no error.
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.DONE
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        outcome = cli.main(standalone_mode=False)
+        return outcome if isinstance(outcome, int) else ExitCode.DONE
+    except RlctlError as error:
+        _show(error)
+        return error.exit_code
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+
+
+def _show(error: RlctlError) -> None:
+    """Print an error: a line each on stderr, and as data on stdout for who asked for --json."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    for line in [str(problem) for problem in problems] or [str(error)]:
+        click.echo(f"rlctl: {line}", err=True)
+    if len(problems) > 1:
+        click.echo(f"rlctl: {len(problems)} problems; nothing was started", err=True)
+    if "--json" in sys.argv:
+        listed = [
+            {"path": problem.path, "message": problem.message, "hint": problem.hint, "origin": problem.origin}
+            for problem in problems
+        ]
+        data = {"error": error.message, "hint": error.hint, "problems": listed, "exit_code": int(error.exit_code)}
+        click.echo(json.dumps(data, indent=2))

@@ -1,0 +1,66 @@
+"""Output: a plain table for people, JSON for programs. Data goes to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+json_option: Callable[..., Any] = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
+
+
+def note(line: str) -> None:
+    """Tell the user something that is not data."""
+    click.echo(f"rlctl: {line}", err=True)
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON on stdout; NaN and infinities as null, which is what JSON has for them."""
+    click.echo(json.dumps(_legal(data), indent=2, default=str, ensure_ascii=False))
+
+
+def _legal(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _legal(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_legal(item) for item in value]
+    return value
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "Nothing to list.") -> None:
+    """Print left-aligned columns; the last one may run on. Without rows, `empty` goes to stderr."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not cells:
+        note(empty)
+        return
+    lines = [list(headers), *cells]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headers) - 1)]
+    for number, line in enumerate(lines):
+        text = "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
+        click.echo(bold(text) if number == 0 else text)
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> None:
+    """Print "name  value" lines, aligned."""
+    kept = [(name, str(value)) for name, value in rows if value not in (None, "", {}, [])]
+    width = max((len(name) for name, _ in kept), default=0)
+    for name, value in kept:
+        click.echo(f"{name.ljust(width)}  {value}")
+
+
+def bold(text: str) -> str:
+    """Return text in bold where the output is a terminal that wants colours."""
+    wants = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return click.style(text, bold=True) if wants else text
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """Return a number for people, `-` for none."""
+    return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")

@@ -1,0 +1,258 @@
+"""`rlctl runs`: what has been run, how it goes and went, and ending or removing it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlctl.cli._render import json_option, note, number, pairs, print_json, table
+from rlctl.errors import UsageError
+from rlctl.events import Episode
+from rlctl.runs.directory import RunDirectory, host_name, is_alive
+from rlctl.runs.files import LineReader, read_json, read_lines
+from rlctl.runs.store import Record, RunStore, default_root, read_record
+
+_ENDED = ("finished", "stopped", "failed", "lost")
+
+
+def _complete_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    store = RunStore(Path(ctx.params.get("runs_dir") or default_root()))
+    names = ["@latest", *(item.run_id for item in store.directories())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+_runs_dir = click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
+_reference = click.argument("reference", metavar="RUN", default="@latest", shell_complete=_complete_runs)
+
+
+def _find(reference: str, runs_dir: Path | None) -> RunDirectory:
+    return RunStore(runs_dir or default_root()).find(reference)
+
+
+@click.group()
+def runs() -> None:
+    """List, show, follow, stop and remove runs.
+
+    RUN is an id or its beginning, a name, a path, or @latest.
+    """
+
+
+@runs.command("list")
+@click.option("--worker", help="Only runs of this worker.")
+@click.option("--env", help="Only runs in this environment.")
+@click.option("--state", help="Only runs in this state: running, finished, stopped, failed or lost.")
+@click.option("--label", metavar="NAME=TEXT", help="Only runs with this label.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
+@_runs_dir
+@json_option
+def list_runs(as_json: bool, runs_dir: Path | None, limit: int | None, label: str | None, **wanted: str | None) -> None:
+    """List runs, newest first."""
+    store = RunStore(runs_dir or default_root())
+    name, _, text = (label or "").partition("=")
+    rows = []
+    for record in store.records():
+        row = record.summary()
+        fits = all(value is None or row[key] == value for key, value in wanted.items())
+        if fits and (label is None or row["labels"].get(name) == text):
+            rows.append(row)
+        if limit is not None and len(rows) == limit:
+            break
+    if as_json:
+        print_json(rows)
+        return
+    table(
+        ("RUN", "NAME", "STATE", "WORKER", "ENV", "SEED", "STEPS", "RETURN"),
+        [
+            (
+                row["run_id"], row["name"] or "-", row["state"], f"{row['worker']}/{row['algo']}", row["env"] or "-",
+                row["seed"], number(row["step"], 0), number(row["return_mean"]),
+            )
+            for row in rows
+        ],
+        f"No such run in {store.root}.",
+    )  # fmt: skip
+
+
+@runs.command("show")
+@_reference
+@click.option("--parts", default=10, type=click.IntRange(1, 1000), help="Parts that the learning curve is told in.")
+@_runs_dir
+@json_option
+def show_run(reference: str, parts: int, runs_dir: Path | None, as_json: bool) -> None:
+    """Show a run: its state, its outcome, and how the return developed."""
+    record = read_record(_find(reference, runs_dir))
+    episodes = [Episode.from_json(line) for line in read_lines(record.directory.episodes)]
+    curve = learning_curve(episodes, parts)
+    if as_json:
+        manifest = read_json(record.directory.manifest) or {}
+        data = {"config": record.config, "status": record.status, "result": record.result, "curve": curve}
+        print_json({**record.summary(), **data, "manifest": manifest})
+        return
+    _show_head(record)
+    click.echo()
+    if not curve:
+        note("no episodes are recorded" + ("" if "jsonl" in _callbacks(record) else ": the callback jsonl is off"))
+        return
+    best = max(abs(part["return_mean"]) for part in curve) or 1.0
+    rows = [
+        (
+            number(part["step"], 0), number(part["episodes"], 0), number(part["return_mean"]),
+            number(part["return_min"]), number(part["return_max"]), number(part["length_mean"]),
+            "█" * round(20 * max(0.0, part["return_mean"]) / best),
+        )
+        for part in curve
+    ]  # fmt: skip
+    table(("UP TO STEP", "EPISODES", "MEAN RETURN", "MIN", "MAX", "LENGTH", ""), rows)
+
+
+def _callbacks(record: Record) -> list[str]:
+    return [name for name, options in (record.config.get("callbacks") or {}).items() if options is not False]
+
+
+def learning_curve(episodes: list[Episode], parts: int) -> list[dict[str, Any]]:
+    """Return the episodes in `parts` stretches of equal numbers of steps; empty stretches are left out."""
+    if not episodes:
+        return []
+    last = episodes[-1].step or 1
+    buckets: dict[int, list[Episode]] = {}
+    for episode in episodes:
+        buckets.setdefault(min(parts - 1, episode.step * parts // (last + 1)), []).append(episode)
+    curve = []
+    for index, bucket in sorted(buckets.items()):
+        returns = [episode.episode_return for episode in bucket]
+        curve.append({
+            "step": last * (index + 1) // parts,
+            "episodes": len(bucket),
+            "return_mean": sum(returns) / len(returns),
+            "return_min": min(returns),
+            "return_max": max(returns),
+            "length_mean": sum(episode.length for episode in bucket) / len(bucket),
+        })  # fmt: skip
+    return curve
+
+
+def _show_head(record: Record) -> None:
+    row, result, status = record.summary(), record.result, record.status
+    eta = status.get("eta_seconds") if record.state == "running" else None
+    pairs([
+        ("run", row["run_id"]),
+        ("name", row["name"]),
+        ("labels", ", ".join(f"{name}={text}" for name, text in row["labels"].items())),
+        ("what", f"{row['worker']}/{row['algo']} on {row['env']}, seed {row['seed']}"),
+        ("state", f"{row['state']}: {result['reason']}" if result else row["state"]),
+        ("steps", f"{number(row['step'], 0)} in {number(row['seconds'])} s"),
+        ("time left", f"{number(eta)} s" if eta is not None else None),
+        ("episodes", f"{number(row['episodes'], 0)}, mean return of the last 100: {number(row['return_mean'])}"),
+        ("directory", row["directory"]),
+    ])  # fmt: skip
+    failure = result.get("failure")
+    if failure:
+        click.echo(f"failure    {failure['kind']}: {failure['message']}")
+        for line in (failure["traceback"] or failure["log_tail"]).rstrip().splitlines()[-10:]:
+            click.echo(f"  {line}")
+
+
+@runs.command("tail")
+@_reference
+@click.option("--log", is_flag=True, help="Follow the worker's output instead of its episodes.")
+@click.option("--no-follow", is_flag=True, help="Print what there is and return.")
+@click.option("-n", "--lines", default=10, type=click.IntRange(min=0), help="Start with the last N.")
+@_runs_dir
+@json_option
+def tail_run(reference: str, log: bool, no_follow: bool, lines: int, runs_dir: Path | None, as_json: bool) -> None:
+    """Follow a run until it ends: a line per episode, or the worker's own output."""
+    directory = _find(reference, runs_dir)
+    if log:
+        _tail_log(directory, lines, follow=not no_follow)
+        return
+    reader = LineReader(directory.episodes)
+    waiting = list(reader.read())[-lines:] if lines else []
+    while True:
+        ended = no_follow or read_record(directory).state in _ENDED
+        for line in [*waiting, *reader.read()]:
+            click.echo(json.dumps(line) if as_json else _episode_line(Episode.from_json(line)))
+        waiting = []
+        if ended:
+            break
+        time.sleep(0.2)
+    record = read_record(directory)
+    note(f"{record.state}: {record.result['reason']}" if record.result else record.state)
+
+
+def _episode_line(episode: Episode) -> str:
+    return f"step {episode.step:>9}  episode {episode.index:>6}  return {episode.episode_return:>10.2f}  length {episode.length}"
+
+
+def _tail_log(directory: RunDirectory, lines: int, *, follow: bool) -> None:
+    click.echo(directory.log_tail(lines))
+    position = directory.log.stat().st_size
+    while follow:
+        ended = read_record(directory).state in _ENDED
+        with directory.log.open("rb") as file:
+            file.seek(position)
+            click.echo(file.read(), nl=False)
+            position = file.tell()
+        if ended:
+            return
+        time.sleep(0.2)
+
+
+@runs.command("stop")
+@_reference
+@click.option("--reason", default="rlctl runs stop", help="Kept in result.json.")
+@click.option("--kill", is_flag=True, help="Do not wait for a safe point.")
+@_runs_dir
+@json_option
+def stop_run(reference: str, reason: str, kill: bool, runs_dir: Path | None, as_json: bool) -> None:
+    """Ask a run to end at its next safe point, and wait until it has; after its grace it is killed."""
+    directory = _find(reference, runs_dir)
+    record = read_record(directory)
+    if record.state in _ENDED:
+        raise UsageError(f"run {directory.run_id} has ended already: {record.state}.")
+    directory.request_stop(reason)
+    deadline = time.monotonic() + (0 if kill else float(record.config.get("grace", 30.0)))
+    while (record := read_record(directory)).state not in _ENDED:
+        if time.monotonic() > deadline:
+            _kill(record)
+            deadline = time.monotonic() + 10
+        time.sleep(0.1)
+    if as_json:
+        print_json(record.summary())
+    else:
+        note(f"run {directory.run_id} is {record.state}: {record.result.get('reason', 'killed')}")
+
+
+def _kill(record: Record) -> None:
+    """Kill the worker's process group, if the very process that the status names still lives on this machine."""
+    identity = record.status.get("process")
+    if record.status.get("host") != host_name():
+        raise UsageError(f"run {record.directory.run_id} does not end, and it lives on another machine.")
+    if is_alive(identity):
+        note(f"run {record.directory.run_id} is killed")
+        try:
+            os.killpg(int(identity["pid"]), signal.SIGKILL)  # type: ignore[index]
+        except ProcessLookupError:
+            pass  # it ended meanwhile
+
+
+@runs.command("remove")
+@click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=_complete_runs)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@_runs_dir
+def remove_runs(references: tuple[str, ...], yes: bool, runs_dir: Path | None) -> None:
+    """Delete runs with everything they have written."""
+    store = RunStore(runs_dir or default_root())
+    found = {directory.path: directory for directory in map(store.find, references)}
+    for directory in found.values():
+        if not yes:
+            summary = read_record(directory).summary()
+            what = f"{summary['worker']}/{summary['algo']} on {summary['env']}, {number(summary['step'], 0)} steps"
+            click.confirm(f"Delete {directory.path} ({what})?", abort=True, err=True)
+        store.remove(directory)
+        note(f"removed {directory.path}")

@@ -1,0 +1,147 @@
+"""`rlctl workers`: list and show training backends, and set up those that need it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import click
+
+from rlctl.cli._render import json_option, note, pairs, print_json, table
+from rlctl.descriptors import AlgorithmDescriptor, Parameter, WorkerDescriptor, resolve
+from rlctl.errors import ConfigError, Problem, UsageError, did_you_mean
+from rlctl.plugins import Registered, discover
+from rlctl.requirements import all_missing
+
+
+@click.group()
+def workers() -> None:
+    """List and show training backends, set them up."""
+
+
+@workers.command("list")
+@json_option
+def list_workers(as_json: bool) -> None:
+    """List the workers that are installed, and why one cannot be used."""
+    registry = discover()
+    rows = [_row(found) for found in registry.workers]
+    if as_json:
+        print_json(rows)
+    else:
+        table(
+            ("WORKER", "VERSION", "STATUS", "ALGORITHMS"),
+            [(row["name"], row["version"], row["status"], _shortened(row["algorithms"])) for row in rows],
+            "No worker is installed. `pip install rlctl-dqn rlctl-sb3 rlctl-cleanrl`, for example.",
+        )
+    for plugin in registry.plugins:
+        if plugin.error:
+            note(f"plugin {plugin.distribution} {plugin.version} is broken: {plugin.error}")
+
+
+def _row(found: Registered[WorkerDescriptor]) -> dict[str, Any]:
+    worker = found.descriptor
+    reason = found.error or "; ".join(all_missing(worker.requires))
+    return {
+        "name": worker.name,
+        "summary": worker.summary,
+        "distribution": found.plugin.distribution,
+        "version": found.plugin.version,
+        "upstream": worker.upstream,
+        "available": not reason,
+        "status": reason or "ready",
+        "algorithms": [algorithm.name for algorithm in worker.algorithms],
+    }
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:8])} and {len(names) - 8} more"
+
+
+@workers.command("show")
+@click.argument("name")
+@click.option("-a", "--algo", help="Show this algorithm's hyper-parameters.")
+@json_option
+def show_worker(name: str, algo: str | None, as_json: bool) -> None:
+    """Show what a worker can do, or all settings of one of its algorithms."""
+    found = discover().worker(name)
+    worker = found.descriptor
+    algorithm = worker.algorithm(algo) if algo else None
+    if algo and algorithm is None:
+        hint = did_you_mean(algo, (item.name for item in worker.algorithms))
+        raise ConfigError([Problem("--algo", f'worker "{name}" has no algorithm "{algo}".', hint)])
+    if as_json:
+        chosen = [algorithm] if algorithm else worker.algorithms
+        print_json({**_row(found), **_limits(worker), "algorithms": [_algorithm_data(item) for item in chosen]})
+    elif algorithm:
+        _show_algorithm(worker, algorithm)
+    else:
+        _show_worker(found)
+
+
+def _limits(worker: WorkerDescriptor) -> dict[str, Any]:
+    names = ("env_families", "max_agents", "requires", "requires_gpu", "cpu_cores", "estimated_memory_mb", "api_version")
+    return {name: getattr(worker, name) for name in names}
+
+
+def _algorithm_data(algorithm: AlgorithmDescriptor) -> dict[str, Any]:
+    data = attrs.asdict(algorithm, recurse=False)
+    return {**data, "hyperparameters": [attrs.asdict(parameter) for parameter in algorithm.parameters()]}
+
+
+def _show_worker(found: Registered[WorkerDescriptor]) -> None:
+    worker, row = found.descriptor, _row(found)
+    pairs([
+        ("worker", f"{worker.name}: {worker.summary}"),
+        ("package", f"{row['distribution']} {row['version']}"),
+        ("upstream", worker.upstream),
+        ("status", row["status"]),
+        ("environments", ", ".join(worker.env_families)),
+    ])  # fmt: skip
+    click.echo()
+    table(
+        ("ALGORITHM", "ACTIONS", "OBSERVATIONS", "DEFAULT", "STATUS"),
+        [
+            (
+                item.name,
+                "/".join(space.value for space in item.action_spaces) or "-",
+                "/".join(space.value for space in item.observation_spaces) or "-",
+                f"{item.default_total_timesteps} steps of {item.default_env}",
+                item.unavailable or "runs",
+            )
+            for item in worker.algorithms
+        ],
+    )
+    note(f"settings of one: rlctl workers show {worker.name} --algo {worker.algorithms[0].name}")
+
+
+def _show_algorithm(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> None:
+    click.echo(f"{worker.name}/{algorithm.name}: {algorithm.summary or worker.summary}")
+    click.echo(f"default: {algorithm.default_total_timesteps} steps of {algorithm.default_env}")
+    if algorithm.unavailable:
+        click.echo(f"cannot run here: {algorithm.unavailable}")
+    click.echo()
+    rows = [(item.name, _kinds(item), item.default, item.doc) for item in algorithm.parameters()]
+    table(("HYPERPARAMETER", "TYPE", "DEFAULT", "MEANING"), rows, "It has no hyper-parameters.")
+
+
+def _kinds(parameter: Parameter) -> str:
+    return "|".join(parameter.kinds)
+
+
+@workers.command("setup")
+@click.argument("name")
+@click.option("--source", help="Where from, if not the worker's default: a folder or a git URL.")
+@json_option
+def setup_worker(name: str, source: str | None, as_json: bool) -> None:
+    """Fetch what a worker needs beside its package; `run` does it by itself on first use."""
+    worker = discover().worker(name).descriptor
+    if worker.setup is None:
+        if source is not None:
+            raise UsageError(f'worker "{name}" has nothing to set up, so --source "{source}" means nothing.')
+        note(f'worker "{name}" has nothing to set up')
+        return
+    provenance = resolve(worker.setup)(source=source, report=note)
+    if as_json:
+        print_json(provenance)
+    else:
+        pairs([(key, value) for key, value in provenance.items()])

@@ -1,0 +1,112 @@
+"""Does this run fit this worker? Pure functions of (configuration, descriptors, facts) to problems; nothing is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from rlctl.config.schema import RunConfig
+from rlctl.descriptors import ActionSpace, AlgorithmDescriptor, ObservationSpace, WorkerDescriptor
+from rlctl.errors import Problem
+
+
+@frozen(kw_only=True)
+class EnvFacts:
+    """What an environment really is, found by making it once in a process of its own (`rlctl.gym.facts`).
+
+    `error` says why it could not be made; then only `hint` holds besides.
+    """
+
+    error: str | None = None
+    hint: str | None = None
+    action_space: ActionSpace = field(default=ActionSpace.OTHER, converter=ActionSpace)
+    observation_space: ObservationSpace = field(default=ObservationSpace.OTHER, converter=ObservationSpace)
+    action_text: str = ""
+    observation_text: str = ""
+    num_agents: int = 1
+    max_episode_steps: int | None = None
+    spec: Mapping[str, Any] | None = None
+
+
+@frozen(kw_only=True)
+class MachineFacts:
+    """What this machine has. Memory in MiB; None where it cannot be told."""
+
+    cpu_cores: int
+    memory_mb: int | None
+    has_gpu: bool
+
+
+def check_fit(
+    config: RunConfig,
+    worker: WorkerDescriptor,
+    algorithm: AlgorithmDescriptor,
+    env: EnvFacts | None,
+    machine: MachineFacts,
+) -> list[Problem]:
+    """Return everything about the run that the worker cannot do; empty when it fits. `env` is None if it is not gymnasium's."""
+    return [
+        *_algorithm_problems(worker, algorithm),
+        *(_env_problems(config, worker, algorithm, env) if env else ()),
+        *_size_problems(config, worker, algorithm),
+        *_machine_problems(config, worker, machine),
+    ]
+
+
+def _algorithm_problems(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> Iterator[Problem]:
+    if algorithm.unavailable:
+        yield Problem("algo", f"{worker.name}/{algorithm.name} cannot run here: {algorithm.unavailable}", unavailable=True)
+
+
+def _env_problems(
+    config: RunConfig, worker: WorkerDescriptor, algorithm: AlgorithmDescriptor, env: EnvFacts
+) -> Iterator[Problem]:
+    name = f"{worker.name}/{algorithm.name}"
+    if env.error:
+        yield Problem("env.id", env.error, env.hint, unavailable=True)
+        return
+    if env.num_agents > worker.max_agents:
+        yield Problem("env.id", f"{config.env.id} has {env.num_agents} agents, {worker.name} trains {worker.max_agents}")
+        return
+    if env.action_space not in algorithm.action_spaces:
+        takes = " or ".join(space.value for space in algorithm.action_spaces)
+        message = f"{config.env.id} has {env.action_space.value} actions ({env.action_text}), {name} needs {takes}."
+        yield Problem("env.id", message, _other_algorithms(worker, env))
+    if env.observation_space not in algorithm.observation_spaces:
+        takes = " or ".join(space.value for space in algorithm.observation_spaces)
+        message = (
+            f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}), {name} needs {takes}."
+        )
+        yield Problem("env.id", message, _other_algorithms(worker, env))
+
+
+def _other_algorithms(worker: WorkerDescriptor, env: EnvFacts) -> str | None:
+    fitting = [
+        algorithm.name
+        for algorithm in worker.algorithms
+        if env.action_space in algorithm.action_spaces
+        and env.observation_space in algorithm.observation_spaces
+        and not algorithm.unavailable
+    ]
+    return f"These of {worker.name} fit: {', '.join(fitting)}." if fitting else None
+
+
+def _size_problems(config: RunConfig, worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> Iterator[Problem]:
+    asked = config.env.num_envs
+    if asked is not None and algorithm.max_num_envs is not None and asked > algorithm.max_num_envs:
+        yield Problem("env.num_envs", f"{worker.name}/{algorithm.name} steps at most {algorithm.max_num_envs}, got {asked}")
+
+
+def _machine_problems(config: RunConfig, worker: WorkerDescriptor, machine: MachineFacts) -> Iterator[Problem]:
+    wants_gpu = config.device.startswith("cuda") or worker.requires_gpu
+    if wants_gpu and not machine.has_gpu:
+        what = f"worker {worker.name} needs a GPU" if worker.requires_gpu else f"device {config.device} was asked for"
+        yield Problem("device", f"{what}, and this machine shows none.", "Use --device cpu or auto.", unavailable=True)
+    if worker.cpu_cores > machine.cpu_cores:
+        message = f"{worker.name} needs {worker.cpu_cores} CPU cores, this machine has {machine.cpu_cores}"
+        yield Problem("worker", message, unavailable=True)
+    if machine.memory_mb is not None and worker.estimated_memory_mb > machine.memory_mb:
+        message = f"{worker.name} needs about {worker.estimated_memory_mb} MiB, this machine has {machine.memory_mb}"
+        yield Problem("worker", message, unavailable=True)

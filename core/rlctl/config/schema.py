@@ -1,0 +1,122 @@
+"""RunConfig and its parts: what a run's configuration may say. docs/configuration.md is generated from this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+SEED_MAXIMUM = 2**32 - 1_000_000
+"""numpy takes seeds below 2**32; the margin is for `seed + i` of parallel environments."""
+
+
+def _doc(text: str, **limits: Any) -> dict[str, Any]:
+    return {"doc": text, **limits}
+
+
+@frozen(kw_only=True)
+class EnvConfig:
+    """The environment. A plain string stands for its id."""
+
+    id: str | None = field(
+        default=None,
+        metadata=_doc(
+            "Gymnasium id, `[module:][namespace/]Name-vN`; by default the one that the algorithm is made for."
+        ),
+    )
+    kwargs: dict[str, Any] = field(factory=dict, metadata=_doc("Arguments of `gymnasium.make` for this environment."))
+    imports: list[str] = field(
+        factory=list, metadata=_doc("Modules to import first, for environments that register themselves on import.")
+    )
+    num_envs: int | None = field(
+        default=None,
+        metadata=_doc("Environments stepped side by side; by default what the algorithm uses.", minimum=1, maximum=65536),
+    )
+    max_episode_steps: int | None = field(
+        default=None, metadata=_doc("Truncate episodes after so many steps, instead of the environment's own limit.", minimum=1)
+    )  # fmt: skip
+
+
+def _env(value: Any) -> Any:
+    return EnvConfig(id=value) if isinstance(value, str) else EnvConfig(**value) if isinstance(value, Mapping) else value
+
+
+def _callbacks(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {name: {} for name in value}
+
+
+@frozen(kw_only=True)
+class RunConfig:
+    """One training run. Exactly one budget holds: `total_timesteps` or `total_episodes`."""
+
+    worker: str = field(metadata=_doc("The backend that trains; `rlctl workers list` shows which there are."))
+    algo: str | None = field(default=None, metadata=_doc("The worker's algorithm; by default its first."))
+    env: EnvConfig = field(
+        factory=EnvConfig, converter=_env, metadata=_doc("The environment: an id, or a mapping of the keys below.")
+    )
+    total_timesteps: int | None = field(
+        default=None,
+        metadata=_doc(
+            "Budget in environment steps, over all parallel environments. Without any budget: the algorithm's default.",
+            minimum=1,
+        ),
+    )
+    total_episodes: int | None = field(
+        default=None,
+        metadata=_doc(
+            "Budget in finished episodes. Schedules that need a number of steps then use the algorithm's default budget.",
+            minimum=1,
+        ),
+    )
+    seed: int = field(
+        default=1,
+        metadata=_doc("Seeds the algorithm and the environments; 0 is a seed.", minimum=0, maximum=SEED_MAXIMUM),
+    )
+    device: str = field(default="auto", metadata=_doc("`auto`, `cpu`, `cuda`, `cuda:N` or `mps`."))
+    threads: int | None = field(
+        default=1,
+        metadata=_doc(
+            "CPU threads of numeric libraries in the worker; null leaves it to them. One is fastest for small networks, "
+            "keeps runs side by side from slowing each other many times over, and gives the same numbers on any machine.",
+            minimum=1,
+        ),
+    )
+    hyperparameters: dict[str, Any] = field(
+        factory=dict, metadata=_doc("The algorithm's own settings; `rlctl workers show WORKER --algo ALGO` lists them.")
+    )
+    callbacks: dict[str, Any] = field(
+        factory=dict,
+        converter=_callbacks,
+        metadata=_doc(
+            "What sees the run's events: name → options. `jsonl` and `progress` are on; `false` switches one off."
+        ),
+    )
+    executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
+    grace: float = field(
+        default=30.0,
+        metadata=_doc("Seconds a stopping run may take to end by itself before its processes are killed.", minimum=0.0),
+    )
+    name: str | None = field(default=None, metadata=_doc("A name for people; runs can be referred to by it."))
+    labels: dict[str, Any] = field(factory=dict, metadata=_doc("Free labels, name → text, for finding runs again."))
+
+
+DEFAULT_CALLBACKS: dict[str, dict[str, Any]] = {"jsonl": {}, "progress": {}}
+
+
+def to_tree(config: RunConfig) -> dict[str, Any]:
+    """Return a configuration as plain data, without what was left at its default, as a file would say it."""
+
+    def said(instance: Any) -> dict[str, Any]:
+        tree = {}
+        for item in attrs.fields(type(instance)):
+            value = getattr(instance, item.name)
+            default = item.default.factory() if isinstance(item.default, attrs.Factory) else item.default  # type: ignore[arg-type]
+            if attrs.has(type(value)):
+                value, default = said(value), {}
+            if value != default:
+                tree[item.name] = value
+        return tree
+
+    return said(config)

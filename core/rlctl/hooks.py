@@ -1,0 +1,116 @@
+"""Every hook that a plugin can implement: when it is called, in which process, and what raising in it means.
+
+Three families:
+
+- *registration* hooks are called in any process that needs to know what exists. They must be cheap and import nothing
+  heavy. A plugin that raises in one is shown as broken by `rlctl plugins list`; all others go on.
+- *life-cycle* hooks are called in the worker process for callbacks of a run, and again in the host for objects given
+  to `rlctl.run(..., plugins=[...])`, which see the same events in the same order a moment later. A callback that raises
+  is reported once and switched off; a `critical` one, or an object given by a program, fails the run.
+- *host* hooks are called in the process in which the user waits.
+
+An implementation names only the arguments that it wants. A misspelt hook name is an error when the plugin is loaded.
+Hook wrappers (`hookimpl(wrapper=True)`) are not supported: one callback cannot change what another sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from rlctl.config.schema import RunConfig
+    from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
+    from rlctl.errors import Problem
+    from rlctl.events import Episode, Metrics, Progress, Result, RunInfo
+
+PROJECT = "rlctl"
+ENTRY_POINT_GROUP = "rlctl.plugins"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function or method as the implementation of the hook whose name it bears."""
+
+
+# ---- registration: any process -------------------------------------------------------------------------------------
+
+
+@hookspec
+def rlctl_workers() -> Iterable[WorkerDescriptor]:
+    """Return the workers (training backends) that this plugin brings."""
+
+
+@hookspec
+def rlctl_callbacks() -> Iterable[CallbackDescriptor]:
+    """Return the callbacks that a run can name in its configuration."""
+
+
+@hookspec
+def rlctl_executors() -> Iterable[ExecutorDescriptor]:
+    """Return the executors that can place a run's process, beside the built-in `local`."""
+
+
+@hookspec
+def rlctl_commands() -> Iterable[click.Command]:
+    """Return click commands that become `rlctl NAME`. A name that rlctl itself has is refused."""
+
+
+@hookspec
+def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Problem]:
+    """Return what is wrong with a run for reasons that only the plugin knows; host process, before anything starts.
+
+    Called for every plugin and every run: look at `worker.name` first. Raising is reported as a problem of the plugin.
+    """
+
+
+# ---- life cycle: worker process ------------------------------------------------------------------------------------
+
+
+@hookspec
+def rlctl_training_started(run: RunInfo) -> None:
+    """The backend is about to train. Called once, before any other life-cycle hook."""
+
+
+@hookspec
+def rlctl_step(progress: Progress) -> None:
+    """The backend has advanced: after each of its iterations, which may be one environment step or a whole rollout."""
+
+
+@hookspec
+def rlctl_episode_ended(episode: Episode) -> None:
+    """A training episode ended (terminated or truncated), in any of the parallel environments."""
+
+
+@hookspec
+def rlctl_metrics(metrics: Metrics) -> None:
+    """The backend reported scalars, such as its loss."""
+
+
+@hookspec(firstresult=True)
+def rlctl_should_stop(progress: Progress) -> str | None:
+    """Return the reason why the run should stop now, or None. Asked after each `rlctl_step`; the first reason wins.
+
+    An object given to `rlctl.run` is asked when the host has followed up to that step; the worker stops soon after.
+    """
+
+
+@hookspec
+def rlctl_training_ended(result: Result) -> None:
+    """The training ended, however it ended; `result` says how. Called once, the last life-cycle hook."""
+
+
+# ---- host process --------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def rlctl_status_changed(run: RunInfo, progress: Progress) -> None:
+    """The run's status file changed (about once a second). Called in the host for callbacks that live there."""
+
+
+@hookspec
+def rlctl_run_ended(run: RunInfo, result: Result) -> None:
+    """The worker process is gone and `result` is final, also after a crash. Called in the host; tidy up here."""

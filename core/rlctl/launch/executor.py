@@ -1,0 +1,38 @@
+"""What an executor implements: it places one process somewhere and can say how it fares. It knows nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Task:
+    """A process to place: its command, what to add to the environment, and where its output goes.
+
+    The command's stdin must be a pipe that stays open as long as somebody waits for the run; its end stops the run.
+    """
+
+    run_id: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+
+class Executor(Protocol):
+    """Places tasks. `local` is built in; a plugin brings others through `rlctl_executors`."""
+
+    def submit(self, task: Task) -> object:
+        """Start the task and return a handle at once. Raises OSError when it cannot be started."""
+
+    def poll(self, handle: object) -> int | None:
+        """Return the exit code when the process has ended (negative: the number of the signal), else None."""
+
+    def cancel(self, handle: object, signal_number: int) -> None:
+        """Send a signal to the process only: it ends what it has started itself."""
+
+    def kill(self, handle: object) -> None:
+        """End the process and everything that it has started, at once."""

@@ -1,0 +1,43 @@
+"""The built-in executor: a process on this machine, in a session of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import Any
+
+from rlctl.launch.executor import Task
+
+
+class LocalExecutor:
+    """Starts tasks as child processes. Ctrl-C in the terminal reaches only us, as each child has its own session."""
+
+    def submit(self, task: Task) -> subprocess.Popen[bytes]:
+        """Start the task; output goes to its log, so that nothing a library prints can reach the protocol."""
+        with task.log.open("ab") as log:
+            return subprocess.Popen(
+                task.argv,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **task.environment},
+                start_new_session=True,
+            )
+
+    def poll(self, handle: Any) -> int | None:
+        """Return the exit code of an ended process, or None."""
+        return handle.poll()  # type: ignore[no-any-return]
+
+    def cancel(self, handle: Any, signal_number: int) -> None:
+        """Send a signal to the process, if it still lives."""
+        if handle.poll() is None:
+            handle.send_signal(signal_number)
+
+    def kill(self, handle: Any) -> None:
+        """Kill the process's whole group; what it started must not outlive it."""
+        try:
+            os.killpg(handle.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # nobody is left in the group
+        handle.wait()

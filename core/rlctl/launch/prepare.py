@@ -1,0 +1,288 @@
+"""From layers of values to a run that is known to fit: presets, defaults, facts, and every problem at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import define, field
+
+from rlctl.compatibility import EnvFacts, check_fit
+from rlctl.config.check import check_values, structure, with_defaults
+from rlctl.config.layers import Layer, Merged, merge
+from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
+from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
+from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
+from rlctl.launch.machine import machine_facts
+from rlctl.plugins import Registered, Registry
+from rlctl.requirements import all_missing
+
+Report = Callable[[str], None]
+
+
+@define
+class Prepared:
+    """What is known of a run before it starts. `problems` empty means that it can; then the fields are all set."""
+
+    merged: Merged
+    problems: list[Problem] = field(factory=list)
+    config: RunConfig | None = None
+    worker: Registered[WorkerDescriptor] | None = None
+    algorithm: AlgorithmDescriptor | None = None
+    callbacks: dict[str, Registered[CallbackDescriptor]] = field(factory=dict)
+    env_facts: EnvFacts | None = None
+    provenance: dict[str, Any] = field(factory=dict)
+
+    def effective(self) -> dict[str, Any]:
+        """Return the effective configuration as data, in the order of the schema."""
+        assert self.config is not None
+        return attrs.asdict(self.config)
+
+    def require_sound(self) -> None:
+        """Raise ConfigError with all problems, if there are any."""
+        if self.problems:
+            raise ConfigError(self.problems)
+
+
+def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prepared:
+    """Return the run that the layers describe, complete and checked; never raises for what a user can get wrong.
+
+    `report` is told when a worker has to be set up first (a download, say).
+    """
+    layers = list(layers)
+    said = merge(layers)
+    prepared = Prepared(said)
+    _find_worker(prepared, registry, report)
+    prepared.merged = merge([_defaults(), _preset(prepared, said), *layers])
+    config, shape_problems = structure(prepared.merged)
+    found = {problem.path for problem in prepared.problems}
+    prepared.problems += [problem for problem in shape_problems if problem.path not in found]
+    _check_budget(prepared)
+    _check_hyperparameters(prepared)
+    _check_callbacks(prepared, registry)
+    _check_env(prepared, config)
+    if config is not None and prepared.worker is not None and prepared.algorithm is not None:
+        config = _complete(prepared, config)
+        _check_fit(prepared, config, registry)
+        prepared.config = config
+    return prepared
+
+
+# ---- worker and preset ---------------------------------------------------------------------------------------------
+
+
+def _find_worker(prepared: Prepared, registry: Registry, report: Report) -> None:
+    name, origin = prepared.merged.values.get("worker"), prepared.merged.origin("worker")
+    if not isinstance(name, str):
+        return  # missing or of the wrong kind: the schema says so
+    try:
+        worker = registry.worker(name)
+    except RlctlError as error:
+        prepared.problems.append(Problem("worker", error.message, error.hint, origin, unavailable=True))
+        return
+    lacking = all_missing(worker.descriptor.requires)
+    if lacking:
+        message = f'worker "{name}" cannot run here: {"; ".join(lacking)}.'
+        hint = f"pip install {' '.join(repr(need) for need in worker.descriptor.requires)}"
+        prepared.problems.append(Problem("worker", message, hint, origin, unavailable=True))
+    if worker.descriptor.setup and not lacking:
+        worker = _set_up(prepared, registry, worker, report)
+    prepared.worker = worker
+    _find_algorithm(prepared, worker.descriptor)
+
+
+def _set_up(
+    prepared: Prepared, registry: Registry, worker: Registered[WorkerDescriptor], report: Report
+) -> Registered[WorkerDescriptor]:
+    """Run the worker's set-up, which may bring algorithms that the descriptor could not know before."""
+    assert worker.descriptor.setup is not None
+    try:
+        prepared.provenance = dict(resolve(worker.descriptor.setup)(source=None, report=report))
+    except RlctlError as error:
+        prepared.problems.append(Problem("worker", error.message, error.hint, unavailable=True))
+        return worker
+    return registry.refreshed(worker)
+
+
+def _find_algorithm(prepared: Prepared, worker: WorkerDescriptor) -> None:
+    name = prepared.merged.values.get("algo")
+    if name is not None and not isinstance(name, str):
+        return
+    prepared.algorithm = worker.algorithm(name)
+    if prepared.algorithm is None:
+        hint = did_you_mean(str(name), (algorithm.name for algorithm in worker.algorithms))
+        message = f'worker "{worker.name}" has no algorithm "{name}".'
+        prepared.problems.append(Problem("algo", message, hint, prepared.merged.origin("algo")))
+
+
+def _defaults() -> Layer:
+    """Return the schema's defaults, so that each has an origin and is shown by a dry run."""
+    values: dict[str, Any] = {}
+    for item in attrs.fields(RunConfig):
+        if item.default is not attrs.NOTHING and not isinstance(item.default, attrs.Factory):  # type: ignore[arg-type]
+            values[item.name] = item.default
+    return Layer("default", {**values, "callbacks": DEFAULT_CALLBACKS})
+
+
+def _preset(prepared: Prepared, said: Merged) -> Layer:
+    """Return what the algorithm brings where nothing is said: its environment and budget."""
+    algorithm = prepared.algorithm
+    if algorithm is None or prepared.worker is None:
+        return Layer("default", {})
+    values: dict[str, Any] = {"algo": algorithm.name, "env": {"id": algorithm.default_env}}
+    if said.values.get("total_episodes") is None:
+        values["total_timesteps"] = algorithm.default_total_timesteps
+    return Layer(f"{prepared.worker.descriptor.name}/{algorithm.name}", values)
+
+
+# ---- checks --------------------------------------------------------------------------------------------------------
+
+
+def _check_budget(prepared: Prepared) -> None:
+    values, origin = prepared.merged.values, prepared.merged.origin
+    steps, episodes = values.get("total_timesteps"), values.get("total_episodes")
+    if steps is not None and episodes is not None:
+        where = f"{origin('total_timesteps')} and {origin('total_episodes')}"
+        message = f"two budgets: total_timesteps = {steps} and total_episodes = {episodes}"
+        prepared.problems.append(Problem("total_timesteps", message, "Keep one.", where))
+    elif steps is None and episodes is None and prepared.algorithm is not None:
+        message = "no budget: both total_timesteps and total_episodes are null."
+        prepared.problems.append(Problem("total_timesteps", message, "Set one.", origin("total_timesteps")))
+
+
+def _check_hyperparameters(prepared: Prepared) -> None:
+    values = prepared.merged.values.get("hyperparameters")
+    if prepared.algorithm is None or prepared.worker is None or not isinstance(values or {}, dict):
+        return
+    whose = f"{prepared.worker.descriptor.name}/{prepared.algorithm.name}"
+    parameters = _parameters(prepared)
+    if parameters is not None:
+        prepared.problems += check_values(values or {}, parameters, "hyperparameters", prepared.merged, whose)
+
+
+def _parameters(prepared: Prepared) -> Any:
+    assert prepared.algorithm is not None
+    try:
+        return prepared.algorithm.parameters()
+    except Exception as error:  # noqa: BLE001 - a plugin's function may raise anything
+        message = f"the plugin cannot list the hyper-parameters: {type(error).__name__}: {error}"
+        if not any(problem.path == "hyperparameters" for problem in prepared.problems):
+            prepared.problems.append(Problem("hyperparameters", message, unavailable=True))
+        return None
+
+
+def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
+    named = prepared.merged.values.get("callbacks")
+    if not isinstance(named, dict):
+        return
+    for name, options in named.items():
+        where, origin = f"callbacks.{name}", prepared.merged.origin(f"callbacks.{name}")
+        if options is False:
+            continue
+        if options not in (True, None) and not isinstance(options, dict):
+            message = f"expected a mapping of options, true or false, got {options!r}"
+            prepared.problems.append(Problem(where, message, origin=origin))
+            continue
+        try:
+            found = registry.callback(name)
+        except RlctlError as error:
+            # A default callback whose package was left out is no mistake of the user's.
+            if origin != "default":
+                prepared.problems.append(Problem(where, error.message, error.hint, origin, unavailable=True))
+            continue
+        prepared.callbacks[name] = found
+        lacking = all_missing(found.descriptor.requires)
+        if lacking:
+            prepared.problems.append(Problem(where, "; ".join(lacking) + ".", "pip install it.", origin, unavailable=True))
+        given = options if isinstance(options, dict) else {}
+        whose = f'callback "{name}"'
+        prepared.problems += check_values(given, found.descriptor.options, where, prepared.merged, whose)
+
+
+def _check_env(prepared: Prepared, config: RunConfig | None) -> None:
+    """Look at the environment if the worker takes gymnasium's, also when other things are wrong already."""
+    worker, env = prepared.worker, prepared.merged.values.get("env")
+    if worker is None or "gymnasium" not in worker.descriptor.env_families or not isinstance(env, dict):
+        return
+    if not isinstance(env.get("id"), str) or (config is None and _env_is_malformed(prepared)):
+        return
+    if not all_missing(["gymnasium"]):
+        prepared.env_facts = probe_env(env)
+
+
+def _env_is_malformed(prepared: Prepared) -> bool:
+    return any(problem.path.startswith("env") for problem in prepared.problems)
+
+
+def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
+    """Return the configuration with hyper-parameters and options filled in, noting the origin of what was."""
+    assert prepared.algorithm is not None and prepared.worker is not None
+    parameters = _parameters(prepared) or ()
+    preset = f"{prepared.worker.descriptor.name}/{prepared.algorithm.name}"
+    for parameter in parameters:
+        prepared.merged.origins.setdefault(f"hyperparameters.{parameter.name}", preset)
+    callbacks: dict[str, Any] = {name: False for name in config.callbacks}
+    for name, found in prepared.callbacks.items():
+        given = config.callbacks[name] if isinstance(config.callbacks[name], dict) else {}
+        callbacks[name] = with_defaults(given, found.descriptor.options)
+    return attrs.evolve(
+        config,
+        env=attrs.evolve(config.env, kwargs=dict(config.env.kwargs), imports=list(config.env.imports)),
+        hyperparameters=with_defaults(config.hyperparameters, parameters),
+        callbacks=callbacks,
+    )
+
+
+def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> None:
+    assert prepared.worker is not None and prepared.algorithm is not None
+    worker = prepared.worker.descriptor
+    for problem in check_fit(config, worker, prepared.algorithm, prepared.env_facts, machine_facts()):
+        prepared.problems.append(attrs.evolve(problem, origin=prepared.merged.origin(problem.path)))
+    if config.executor != "local":
+        try:
+            registry.executor(config.executor)
+        except RlctlError as error:
+            prepared.problems.append(Problem("executor", error.message, error.hint, unavailable=True))
+    for plugin, check in registry.implementations("rlctl_check_run"):
+        try:
+            prepared.problems += list(check(**_accepted(check, config=config, worker=worker)))
+        except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
+            message = f"the check of plugin {plugin.distribution} failed: {type(error).__name__}: {error}"
+            prepared.problems.append(Problem("plugins", message, unavailable=True))
+
+
+def _accepted(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """Return the arguments that `function` names: an implementation may leave out what it does not need."""
+    import pluggy
+
+    names, optional = pluggy._hooks.varnames(function)  # noqa: SLF001 - pluggy's own reading of a signature
+    return {name: value for name, value in arguments.items() if name in (*names, *optional)}
+
+
+# ---- facts ---------------------------------------------------------------------------------------------------------
+
+
+def probe_env(env: dict[str, Any]) -> EnvFacts:
+    """Make the environment once in a process of its own and return what it is; a failure is a fact, too."""
+    with tempfile.TemporaryDirectory(prefix="rlctl-") as folder:
+        asked, answer = Path(folder) / "env.json", Path(folder) / "facts.json"
+        asked.write_text(json.dumps(env, default=str), encoding="utf-8")
+        command = [sys.executable, "-m", "rlctl.gym.facts", str(asked), str(answer)]
+        environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+        try:
+            process = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, env=environment, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return EnvFacts(error=f"{env['id']} could not be made within 120 s.")
+        if answer.is_file():
+            return EnvFacts(**json.loads(answer.read_text(encoding="utf-8")))
+    lines = process.stderr.decode(errors="replace").strip().splitlines() or ["nothing was printed"]
+    return EnvFacts(error=f"making {env['id']} ended its process with code {process.returncode}: {lines[-1]}")

@@ -1,0 +1,118 @@
+"""Makes a prepared run real: its directory with configuration and manifest, and the task for an executor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlctl.config.layers import Merged
+from rlctl.descriptors import CallbackDescriptor, resolve
+from rlctl.errors import UsageError
+from rlctl.events import RunInfo
+from rlctl.launch.executor import Executor, Task
+from rlctl.launch.local import LocalExecutor
+from rlctl.launch.machine import hardware
+from rlctl.launch.prepare import Prepared
+from rlctl.plugins import Registered, Registry
+from rlctl.runs.directory import RunDirectory, create, new_run_id, process_identity
+from rlctl.runs.manifest import provenance
+from rlctl.worker.eventlog import append_event
+from rlctl.worker.main import run_info
+from rlctl.worker.status import initial_status
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_FORBIDDEN_IN_ID = set('/\\\0 \t\n@*?"<>|:')
+
+
+def create_run(
+    prepared: Prepared, root: Path, run_id: str | None = None, relay: list[str] | None = None
+) -> tuple[RunDirectory, RunInfo]:
+    """Make the directory of a sound run; `relay` names hooks whose calls the host wants to hear of.
+
+    Raises UsageError for an id that cannot be a folder's name and RunDirectoryError when the place cannot be written.
+    """
+    if run_id is not None and (not run_id or run_id.startswith(".") or _FORBIDDEN_IN_ID & set(run_id)):
+        raise UsageError(f'"{run_id}" cannot be a run id: it becomes the name of a folder.')
+    effective = prepared.effective()
+    files = {
+        "manifest.json": _manifest(prepared, relay or []),
+        "config.json": {"config": effective, "origins": origins_of(effective, prepared.merged)},
+        "status.json": initial_status(process_identity()),
+    }
+    directory = create(root, run_id or new_run_id(), files)
+    append_event(directory.events, "run_created", run_id=directory.run_id)
+    return directory, run_info(directory, effective)
+
+
+def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:
+    """Return the worker process of a run."""
+    environment = {"PYTHONUNBUFFERED": "1", "SDL_NO_SIGNAL_HANDLERS": "1", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    if config.get("threads") is not None:
+        environment |= {name: str(config["threads"]) for name in _THREAD_VARIABLES}
+    return Task(
+        run_id=directory.run_id,
+        argv=(sys.executable, "-m", "rlctl.worker", str(directory.path)),
+        environment=environment,
+        log=directory.log,
+    )
+
+
+def make_executor(name: str, registry: Registry) -> Executor:
+    """Return the executor of that name; raises NotAvailableError or PluginError."""
+    if name == "local":
+        return LocalExecutor()
+    return resolve(registry.executor(name).descriptor.factory)()  # type: ignore[no-any-return]
+
+
+def _manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
+    assert prepared.worker is not None and prepared.algorithm is not None and prepared.config is not None
+    worker = prepared.worker
+    return {
+        **provenance(hardware()),
+        "seed": prepared.config.seed,
+        "worker": {
+            **_plugin_entry(worker),
+            "upstream": worker.descriptor.upstream,
+            "source": prepared.provenance,
+        },
+        "callbacks": {
+            name: {
+                **_plugin_entry(found),
+                "process": found.descriptor.process.value,
+                "critical": found.descriptor.critical,
+                "options": prepared.config.callbacks[name],
+            }
+            for name, found in prepared.callbacks.items()
+        },
+        "env": prepared.env_facts.spec if prepared.env_facts else None,
+        "horizon": prepared.config.total_timesteps or prepared.algorithm.default_total_timesteps,
+        "relay": relay,
+    }
+
+
+def _plugin_entry(found: Registered[Any]) -> dict[str, Any]:
+    plugin = found.plugin
+    return {
+        "name": found.descriptor.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "plugin": plugin.name,
+    }
+
+
+def origins_of(tree: dict[str, Any], merged: Merged, prefix: str = "") -> dict[str, str]:
+    """Return dotted path → where the value came from, for every value that is not a mapping itself."""
+    origins: dict[str, str] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            origins |= origins_of(value, merged, f"{path}.")
+        else:
+            origins[path] = merged.origin(path) or "default"
+    return origins
+
+
+def host_callbacks(prepared: Prepared) -> list[tuple[str, Registered[CallbackDescriptor]]]:
+    """Return the run's callbacks that live in the host process."""
+    return [(name, found) for name, found in prepared.callbacks.items() if found.descriptor.process.value == "host"]

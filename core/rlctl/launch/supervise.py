@@ -1,0 +1,165 @@
+"""Follows a run's directory while its process lives: progress, stop requests, and a result whatever happened."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import attrs
+
+from rlctl.errors import ExitCode
+from rlctl.events import Failure, Progress, Result, RunInfo
+from rlctl.launch.executor import Executor, Task
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import read_json, write_json
+from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.eventlog import append_event
+from rlctl.worker.relay import RelayReader
+from rlctl.worker.status import finite
+
+_POLL_SECONDS = 0.05
+
+
+class _Interruptions:
+    """Signals that the user sent us while we wait."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Collect SIGINT and SIGTERM instead of dying of them; outside of the main thread they are not ours to catch."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handler(number: int, _: FrameType | None) -> None:
+            self.received.append(number)
+
+        before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, previous in before.items():
+                signal.signal(number, previous)
+
+
+@attrs.define
+class Supervisor:
+    """Waits for one run. `observers` are told of its progress; `report` gets a line for the user now and then."""
+
+    directory: RunDirectory
+    info: RunInfo
+    executor: Executor
+    observers: Dispatcher
+    report: Callable[[str], None]
+    grace: float = 30.0
+    relayed: bool = False
+
+    def run(self, task: Task) -> Result:
+        """Place the task, follow it to its end and return how it ended. One signal stops it, a second one kills it."""
+        interruptions = _Interruptions()
+        with interruptions.caught():
+            try:
+                handle = self.executor.submit(task)
+            except OSError as error:
+                return self._end(self._lost(f"the worker process could not be started: {error}", None))
+            code = self._follow(handle, interruptions)
+        return self._end(self._result(code, interruptions.received))
+
+    def _follow(self, handle: object, interruptions: _Interruptions) -> int:
+        relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
+        deadline: float | None = None
+        handled, last_update = 0, None
+        while True:
+            code = self.executor.poll(handle)
+            if self.relayed:
+                relay.replay()
+            last_update = self._tell_progress(last_update)
+            if code is not None:
+                self.executor.kill(handle)  # what the worker started must not outlive it
+                return code
+            if len(interruptions.received) > handled:
+                self._interrupt(handle, interruptions.received[handled], repeated=handled > 0)
+                handled += 1
+            if deadline is None and (handled or self.directory.stop_request.exists()):
+                deadline = time.monotonic() + self.grace
+            if deadline is not None and time.monotonic() > deadline:
+                self.report(f"the worker did not end within {self.grace:g} s and is killed")
+                self.executor.kill(handle)
+            time.sleep(_POLL_SECONDS)
+
+    def _interrupt(self, handle: object, number: int, *, repeated: bool) -> None:
+        if repeated:
+            self.report("killing the worker")
+            self.executor.kill(handle)
+        else:
+            self.report("stopping at the next safe point; once more to kill")
+            self.executor.cancel(handle, number)
+
+    def _stop_for_hook(self, reason: str) -> None:
+        write_json(self.directory.stop_request, {"reason": reason, "kind": "hook", "requested_at": time.time()})
+
+    def _tell_progress(self, last_update: Any) -> Any:
+        status = read_json(self.directory.status)
+        if status is None or status.get("updated_at") == last_update or "step" not in status:
+            return last_update
+        names = [item.name for item in attrs.fields(Progress)]
+        progress = Progress(**{name: status.get(name) for name in names})
+        self.observers.call("rlctl_status_changed", run=self.info, progress=progress)
+        return status["updated_at"]
+
+    # ---- the end ---------------------------------------------------------------------------------------------------
+
+    def _result(self, code: int, received: list[int]) -> Result:
+        data = read_json(self.directory.result)
+        if data is not None:
+            failure = data.pop("failure", None)
+            return Result(**data, failure=Failure(**failure) if failure else None)
+        if code >= 0:
+            return self._lost(f"the worker process ended with exit code {code} and left no result", code)
+        name = signal.Signals(-code).name
+        if received or self.directory.stop_request.exists():
+            interrupted = ExitCode.INTERRUPTED if signal.SIGINT in received else ExitCode.TERMINATED
+            lost = self._lost(f"killed with {name} while stopping", code)
+            return attrs.evolve(lost, status="stopped", failure=None, exit_code=interrupted)
+        hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
+        return self._lost(f"the worker process was killed by {name}{hint}", code)
+
+    def _lost(self, reason: str, code: int | None) -> Result:
+        """Return the result of a worker that could not write its own, from the last status that it wrote."""
+        status = read_json(self.directory.status) or {}
+        kind = signal.Signals(-code).name if code is not None and code < 0 else "WorkerLost"
+        return Result(
+            status="failed",
+            reason=reason,
+            step=status.get("step", 0),
+            episodes=status.get("episodes", 0),
+            seconds=status.get("seconds", 0.0),
+            return_mean=status.get("return_mean"),
+            failure=Failure(kind=kind, message=reason, log_tail=self.directory.log_tail()),
+            exit_code=ExitCode.RUN_FAILED,
+        )
+
+    def _end(self, result: Result) -> Result:
+        if not self.directory.result.exists():
+            write_json(self.directory.result, finite(attrs.asdict(result)))
+        write_json(self.directory.analytics, analytics(self.directory))
+        append_event(self.directory.events, "run_ended", status=result.status, reason=result.reason)
+        self.observers.call("rlctl_run_ended", run=self.info, result=result)
+        return result
+
+
+def analytics(directory: RunDirectory) -> dict[str, Any]:
+    """Return analytics.json: what the run left, as paths relative to its directory with their sizes in bytes."""
+    found = {
+        str(path.relative_to(directory.path)): path.stat().st_size
+        for path in sorted(directory.path.rglob("*"))
+        if path.is_file() and path != directory.analytics
+    }
+    return {"run_id": directory.run_id, "files": found}

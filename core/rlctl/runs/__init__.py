@@ -1,0 +1,1 @@
+"""A run on disk: its directory, its manifest, and the store that finds runs again."""

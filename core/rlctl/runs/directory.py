@@ -1,0 +1,183 @@
+"""The directory of a run: the names of its files, how it comes into being whole, and what its files say.
+
+docs/run-directory.md describes each file for users.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from rlctl.errors import RunDirectoryError
+from rlctl.runs.files import read_json, write_json
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_run_id() -> str:
+    """Return a ULID: 48 bits of milliseconds and 80 random ones in Crockford's base 32; sorts by time of creation."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+@frozen
+class RunDirectory:
+    """The folder of one run; `path.name` is the run's id."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def stop_request(self) -> Path:
+        return self.path / "stop.json"
+
+    @property
+    def analytics(self) -> Path:
+        return self.path / "analytics.json"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def episodes(self) -> Path:
+        return self.path / "episodes.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def relay(self) -> Path:
+        return self.path / "logs" / "hooks.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "logs" / "worker.log"
+
+    @property
+    def backend(self) -> Path:
+        return self.path / "backend"
+
+    def log_tail(self, lines: int = 15) -> str:
+        """Return the last lines of the worker's output; reads at most the last 16 KiB of what may be gigabytes."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - 16_384))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def request_stop(self, reason: str) -> None:
+        """Ask the worker to end at its next safe point; it looks about twice a second."""
+        write_json(self.stop_request, {"reason": reason, "requested_at": time.time()})
+
+
+def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
+    """Make the directory `root/run_id` with `files` (name → JSON data), whole or not at all.
+
+    Raises RunDirectoryError when the id exists or the place cannot be written (missing rights, full disk).
+    """
+    final = root / run_id
+    partial = root / f".{run_id}.{os.getpid()}.partial"
+    made_root = not root.exists()
+    try:
+        if final.exists():
+            raise RunDirectoryError(f'there is a run "{run_id}" in {root} already.', hint="Choose another --run-id.")
+        (partial / "logs").mkdir(parents=True)
+        (partial / "backend").mkdir()
+        (partial / "logs" / "worker.log").touch()
+        for name, data in files.items():
+            write_json(partial / name, data)
+        partial.rename(final)  # onto an empty directory only: a racing run of the same id fails here
+    except OSError as error:
+        _forget(partial, root if made_root else None)
+        if final.exists():
+            raise RunDirectoryError(f'there is a run "{run_id}" in {root} already.') from error
+        raise RunDirectoryError(
+            f'cannot make the run\'s directory in "{root}": {error.strerror or error}.',
+            hint="Choose another place with --runs-dir or RLCTL_RUNS_DIR.",
+        ) from error
+    return RunDirectory(final)
+
+
+def _forget(partial: Path, root: Path | None) -> None:
+    shutil.rmtree(partial, ignore_errors=True)
+    if root is not None:
+        try:
+            root.rmdir()
+        except OSError:
+            pass  # somebody else's run is in it by now, or it was never made
+
+
+def state_of(directory: RunDirectory) -> str:
+    """Return created, running, finished, stopped, failed, or `lost` for one whose process died without a result."""
+    result = read_json(directory.result)
+    if result:
+        return str(result.get("status", "failed"))
+    status = read_json(directory.status) or {}
+    if status.get("host") != host_name():
+        return str(status.get("state", "lost"))  # another machine's process cannot be looked at from here
+    owners = (status.get("process"), status.get("supervisor"))
+    return str(status.get("state", "lost")) if any(map(is_alive, owners)) else "lost"
+
+
+def host_name() -> str:
+    """Return this machine's name, by which a status says where its process lives."""
+    return os.uname().nodename
+
+
+def process_identity(pid: int | None = None) -> dict[str, Any]:
+    """Return {pid, started} of a process: both are needed, as pids are used again."""
+    pid = pid or os.getpid()
+    return {"pid": pid, "started": _start_time(pid)}
+
+
+def is_alive(identity: dict[str, Any] | None) -> bool:
+    """Return whether that very process still runs (a zombie does not)."""
+    if not identity:
+        return False
+    started = _start_time(identity["pid"])
+    return started is not None and started == identity["started"]
+
+
+def _start_time(pid: int) -> str | None:
+    """Return the start time of a live process: clock ticks since boot on Linux, `ps`'s text elsewhere."""
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.parent.parent.joinpath("self").exists():
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] == "Z" else fields[19]
+    import subprocess
+
+    answer = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, started = answer.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else started.strip()

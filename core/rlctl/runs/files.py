@@ -1,0 +1,92 @@
+"""Files that survive a kill: atomic JSON writes, and readers of JSON lines that see only what was finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
+    """Replace `path` with `data` as JSON, whole or not at all; `durable` also waits for the disk.
+
+    A status that is rewritten each second is not worth an fsync; a result is.
+    """
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in `path`, or None when there is none (yet) or it cannot be read as one."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in `path` survive a power cut, where the platform can open directories."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems refuse; the rename itself has happened
+    finally:
+        os.close(handle)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the complete lines of a JSON-lines file; a missing file has none, a torn or foreign line is skipped."""
+    reader = LineReader(path)
+    yield from reader.read()
+
+
+class LineReader:
+    """Follows a JSON-lines file that another process appends to; `read` yields what was completed since the last call."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield new complete lines; starts over when the file has become shorter (it was cut back by a resume)."""
+        try:
+            size = self.path.stat().st_size
+        except OSError:
+            return
+        if size < self._offset:
+            self._offset = 0
+        if size == self._offset:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                try:
+                    data = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(data, dict):
+                    yield data

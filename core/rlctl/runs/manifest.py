@@ -1,0 +1,74 @@
+"""manifest.json: what was run by what, on what, from where; written before the training starts, so failed runs have it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rlctl import __version__
+
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_RECORDED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES",
+             "PYTHONHASHSEED", "MUJOCO_GL")  # fmt: skip
+
+
+def provenance(hardware: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a manifest that is the same for all runs of this process."""
+    return {
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": redacted(sys.argv),
+        "working_directory": os.getcwd(),
+        "rlctl": __version__,
+        "python": {"version": platform.python_version(), "executable": sys.executable},
+        "platform": platform.platform(),
+        "hardware": hardware,
+        "packages": installed_packages(),
+        "git": git_state(Path.cwd()),
+        "environment": {name: os.environ[name] for name in _RECORDED if name in os.environ},
+    }
+
+
+def installed_packages() -> dict[str, str]:
+    """Return name → version of everything installed in this Python."""
+    found = ((dist.metadata["Name"], dist.version) for dist in importlib.metadata.distributions())
+    return dict(sorted({name: version for name, version in found if name}.items(), key=lambda item: item[0].lower()))
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit, branch, whether there are uncommitted changes and their hash; None outside of a repository."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(folder), *arguments]
+        try:
+            answer = subprocess.run(command, capture_output=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout.decode(errors="replace").rstrip("\n") if answer.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    changes = git("diff", "HEAD") or ""
+    return {
+        "commit": commit,
+        "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
+        "dirty": bool(git("status", "--porcelain")),
+        "diff_sha256": hashlib.sha256(changes.encode()).hexdigest() if changes else None,
+    }
+
+
+def redacted(argv: list[str]) -> list[str]:
+    """Return a command line without the values of what looks like a secret (`--set callbacks.x.api_key=...`)."""
+    out = []
+    for argument in argv:
+        name, separator, _ = argument.partition("=")
+        out.append(f"{name}=***" if separator and _SECRET.search(name) else argument)
+    return out

@@ -1,0 +1,121 @@
+"""The run store: a folder of run directories. Lists runs and resolves what people call them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from rlctl.errors import UsageError, did_you_mean
+from rlctl.runs.directory import RunDirectory, state_of
+from rlctl.runs.files import read_json
+
+
+def default_root() -> Path:
+    """Return where runs are kept: RLCTL_RUNS_DIR, else `runs` in the current folder."""
+    return Path(os.environ.get("RLCTL_RUNS_DIR") or "runs")
+
+
+@frozen
+class Record:
+    """One run as the store sees it; `status` and `result` are what their files said when it was read."""
+
+    directory: RunDirectory
+    state: str
+    config: dict[str, Any]
+    status: dict[str, Any]
+    result: dict[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the row of `runs list`: plain data under stable names."""
+        latest = self.result or self.status
+        return {
+            "run_id": self.directory.run_id,
+            "name": self.config.get("name"),
+            "state": self.state,
+            "worker": self.config.get("worker"),
+            "algo": self.config.get("algo"),
+            "env": (self.config.get("env") or {}).get("id"),
+            "seed": self.config.get("seed"),
+            "step": latest.get("step", 0),
+            "episodes": latest.get("episodes", 0),
+            "return_mean": latest.get("return_mean"),
+            "seconds": latest.get("seconds"),
+            "labels": self.config.get("labels") or {},
+            "directory": str(self.directory.path),
+        }
+
+
+def read_record(directory: RunDirectory) -> Record:
+    """Read what a run's files say now."""
+    config = read_json(directory.config) or {}
+    return Record(
+        directory,
+        state_of(directory),
+        config.get("config", {}),
+        read_json(directory.status) or {},
+        read_json(directory.result) or {},
+    )
+
+
+@frozen
+class RunStore:
+    """The runs below `root`; a folder is a run when it has a config.json."""
+
+    root: Path
+
+    def directories(self) -> list[RunDirectory]:
+        """Return all runs, newest first (their ids sort by time; others by when their configuration was written)."""
+        if not self.root.is_dir():
+            return []
+        found = [path for path in self.root.iterdir() if not path.name.startswith(".") and (path / "config.json").is_file()]
+        return [RunDirectory(path) for path in sorted(found, key=_creation, reverse=True)]
+
+    def records(self) -> Iterator[Record]:
+        """Yield all runs, newest first."""
+        return map(read_record, self.directories())
+
+    def find(self, reference: str) -> RunDirectory:
+        """Return the run that `reference` means: a path, an id or its beginning, a name, or `@latest`.
+
+        Raises UsageError when there is none or more than one.
+        """
+        path = Path(reference)
+        if (path / "config.json").is_file():
+            return RunDirectory(path.resolve())
+        directories = self.directories()
+        if not directories:
+            raise UsageError(f'there are no runs in "{self.root}".', hint="Start one with `rlctl run`, or say --runs-dir.")
+        if reference == "@latest":
+            return directories[0]
+        exact = [item for item in directories if item.run_id == reference]
+        if exact:
+            return exact[0]
+        matches = [item for item in directories if reference and item.run_id.startswith(reference.upper())] or [
+            item for item in directories if reference and read_record(item).config.get("name") == reference
+        ]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(item.run_id for item in matches[:5])
+            raise UsageError(f'"{reference}" means {len(matches)} runs: {listed}.', hint="Give more of the id.")
+        names = {str(record.config.get("name") or record.directory.run_id) for record in map(read_record, directories)}
+        raise UsageError(f'there is no run "{reference}" in {self.root}.', hint=did_you_mean(reference, names))
+
+    def remove(self, directory: RunDirectory) -> None:
+        """Delete a run; it is renamed away first, so that a half-deleted run is never seen. Raises UsageError if it runs."""
+        if state_of(directory) in ("running", "created"):
+            raise UsageError(
+                f"run {directory.run_id} is still running.", hint=f"Stop it first: rlctl runs stop {directory.run_id}"
+            )
+        doomed = directory.path.with_name(f".{directory.run_id}.removed")
+        directory.path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def _creation(path: Path) -> tuple[float, str]:
+    return (path / "config.json").stat().st_mtime, path.name

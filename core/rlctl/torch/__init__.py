@@ -1,0 +1,1 @@
+"""Kit for backends that train with PyTorch (extra `rlctl[torch]`)."""

@@ -1,0 +1,70 @@
+"""Calls hooks on callback objects one by one, so that a failing one costs only itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pluggy
+
+from rlctl.plugins import check_hooks, new_manager
+
+Implementation = tuple[str, Callable[..., Any], tuple[str, ...]]
+OnFailure = Callable[[str, str, Exception], None]
+
+
+class Dispatcher:
+    """Registered callback objects in order, and the calls to them.
+
+    Each object is a pluggy plugin, so a misspelt hook or argument is refused by `register`. Calls are our own loop and
+    not pluggy's, for one reason: in pluggy's, an exception in one implementation keeps the later ones from running.
+    `on_failure(name, hook, error)` is told of an exception; the object is dropped unless it raises in turn.
+    """
+
+    def __init__(self, on_failure: OnFailure) -> None:
+        self._manager: pluggy.PluginManager = new_manager()
+        self._on_failure = on_failure
+        self._implementations: dict[str, list[Implementation]] = {}
+
+    def register(self, name: str, plugin: object) -> None:
+        """Add an object; raises PluginError for a hook that does not exist or takes no such argument."""
+        check_hooks(self._manager, plugin, name)
+        self._implementations.clear()
+
+    def wants(self, hook: str) -> bool:
+        """Return whether anything implements `hook`: ask before building its arguments in a hot loop."""
+        return bool(self._of(hook))
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call every implementation of `hook`, in order of registration."""
+        for name, function, names in tuple(self._of(hook)):
+            try:
+                function(*[arguments[argument] for argument in names])
+            except Exception as error:  # noqa: BLE001 - a callback may raise anything
+                self._drop(name)
+                self._on_failure(name, hook, error)
+
+    def first(self, hook: str, **arguments: Any) -> tuple[str, Any] | None:
+        """Return (callback's name, answer) of the first implementation of `hook` that does not answer None."""
+        for name, function, names in tuple(self._of(hook)):
+            try:
+                answer = function(*[arguments[argument] for argument in names])
+            except Exception as error:  # noqa: BLE001 - a callback may raise anything
+                self._drop(name)
+                self._on_failure(name, hook, error)
+                continue
+            if answer is not None:
+                return name, answer
+        return None
+
+    def _of(self, hook: str) -> list[Implementation]:
+        if hook not in self._implementations:
+            found = getattr(self._manager.hook, hook).get_hookimpls()
+            # In order of registration (a stable sort), but for those that ask to be first or last.
+            found = sorted(found, key=lambda impl: impl.trylast - impl.tryfirst)
+            self._implementations[hook] = [(impl.plugin_name, impl.function, tuple(impl.argnames)) for impl in found]
+        return self._implementations[hook]
+
+    def _drop(self, name: str) -> None:
+        self._manager.unregister(name=name)
+        self._implementations.clear()

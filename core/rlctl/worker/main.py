@@ -1,0 +1,189 @@
+"""The worker process: loads one worker plugin and the named callbacks, trains, and always leaves a result.
+
+    python -m rlctl.worker RUN_DIRECTORY
+
+Everything it needs is in the run's directory: config.json (what to do) and manifest.json (which plugins do it). Its
+stdin is a pipe that the supervisor holds open: at its end nobody waits any more, and the run is stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from rlctl.descriptors import CallbackDescriptor, WorkerDescriptor, resolve
+from rlctl.errors import ExitCode, PluginError
+from rlctl.events import Failure, Result, RunInfo
+from rlctl.plugins import load_only
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import read_json, write_json
+from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.eventlog import append_event
+from rlctl.worker.relay import RelayWriter
+from rlctl.worker.run import Run, Stop
+from rlctl.worker.signals import StopRequests
+from rlctl.worker.status import StatusFile, finite
+
+
+class _CriticalCallbackError(Exception):
+    """A callback without which the run is not worth its electricity has failed."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the training of the directory `argv[1]`; returns the process's exit code."""
+    directory = RunDirectory(Path(argv[1]).resolve())
+    stops = StopRequests()
+    stops.catch_signals()
+    run: Run | None = None
+    try:
+        run = _make_run(directory)
+        stops.deliver_to(run)
+        worker = _make_worker(directory)
+        append_event(directory.events, "training_started", worker=run.info.worker, algo=run.info.algo)
+        run.begin()
+        worker.train(run)
+        result = _result_of(run)
+    except BaseException as error:  # noqa: BLE001 - SystemExit from a library too: it must leave a readable result
+        traceback.print_exc()
+        result = _failure_of(error, run, directory)
+    _finish(directory, run, result)
+    return result.exit_code
+
+
+def _make_run(directory: RunDirectory) -> Run:
+    config = (read_json(directory.config) or {})["config"]
+    manifest = read_json(directory.manifest) or {}
+    status = read_json(directory.status) or {}
+    info = run_info(directory, config)
+    dispatcher = Dispatcher(_FailureReport(directory, _critical_callbacks(manifest)))
+    for name, entry in manifest["callbacks"].items():
+        _add_callback(dispatcher, name, entry, info, directory)
+    if manifest.get("relay"):
+        dispatcher.register("relay", RelayWriter(directory.relay, manifest["relay"]))
+    return Run(
+        info,
+        directory=directory,
+        hyperparameters=config["hyperparameters"],
+        horizon=manifest["horizon"],
+        dispatcher=dispatcher,
+        status=StatusFile(directory.status, status.get("supervisor")),
+        threads=config.get("threads"),
+    )
+
+
+def run_info(directory: RunDirectory, config: dict[str, Any]) -> RunInfo:
+    """Return who the run is, from its effective configuration."""
+    return RunInfo(
+        run_id=directory.run_id,
+        directory=directory.path,
+        worker=config["worker"],
+        algo=config["algo"],
+        env_id=config["env"]["id"],
+        seed=config["seed"],
+        total_timesteps=config.get("total_timesteps"),
+        total_episodes=config.get("total_episodes"),
+        config=config,
+    )
+
+
+def _make_worker(directory: RunDirectory) -> Any:
+    entry = (read_json(directory.manifest) or {})["worker"]
+    descriptor = _descriptor(entry, "rlctl_workers", WorkerDescriptor)
+    return resolve(descriptor.entry_point)()
+
+
+def _descriptor(entry: dict[str, Any], hook: str, kind: type) -> Any:
+    plugin = load_only(entry["distribution"], entry["plugin"])
+    for descriptor in getattr(plugin, hook)():
+        if isinstance(descriptor, kind) and descriptor.name == entry["name"]:  # type: ignore[attr-defined]
+            return descriptor
+    raise PluginError(f"plugin {entry['plugin']} of {entry['distribution']} no longer brings {entry['name']}")
+
+
+def _critical_callbacks(manifest: dict[str, Any]) -> set[str]:
+    return {name for name, entry in manifest["callbacks"].items() if entry["critical"]}
+
+
+def _add_callback(
+    dispatcher: Dispatcher, name: str, entry: dict[str, Any], info: RunInfo, directory: RunDirectory
+) -> None:
+    if entry["process"] != "worker":
+        return
+    try:
+        descriptor = _descriptor(entry, "rlctl_callbacks", CallbackDescriptor)
+        dispatcher.register(name, resolve(descriptor.factory)(info, **entry["options"]))
+    except Exception as error:  # noqa: BLE001 - a callback that cannot be made is one that failed
+        _FailureReport(directory, {name} if entry["critical"] else set())(name, "its construction", error)
+
+
+class _FailureReport:
+    """Reports a failing callback once, in the log and in events.jsonl; a critical one ends the run."""
+
+    def __init__(self, directory: RunDirectory, critical: set[str]) -> None:
+        self._directory = directory
+        self._critical = critical
+
+    def __call__(self, name: str, hook: str, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        print(f"rlctl: callback {name} failed in {hook} and is switched off: {text}", file=sys.stderr, flush=True)
+        traceback.print_exception(error)
+        append_event(self._directory.events, "callback_failed", callback=name, hook=hook, error=text)
+        if name in self._critical:
+            raise _CriticalCallbackError(f"critical callback {name} failed in {hook}: {text}") from error
+
+
+# ---- the end -------------------------------------------------------------------------------------------------------
+
+
+def _result_of(run: Run) -> Result:
+    stop = run.stop or Stop("returned", "the backend ended its training")
+    stopped = stop.kind == "request"
+    return Result(
+        status="stopped" if stopped else "finished",
+        reason=stop.reason,
+        step=run.step,
+        episodes=run.episodes,
+        seconds=round(run.progress().seconds, 3),
+        return_mean=run.return_mean,
+        exit_code=_stop_code(stop) if stopped else ExitCode.DONE,
+    )
+
+
+def _stop_code(stop: Stop) -> int:
+    return ExitCode.INTERRUPTED if stop.signal == "SIGINT" else ExitCode.TERMINATED
+
+
+def _failure_of(error: BaseException, run: Run | None, directory: RunDirectory) -> Result:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    failure = Failure(
+        kind=type(error).__name__,
+        message=str(error),
+        traceback="".join(traceback.format_exception(error)),
+        log_tail=directory.log_tail(),
+    )
+    return Result(
+        status="failed",
+        reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+        step=run.step if run else 0,
+        episodes=run.episodes if run else 0,
+        seconds=round(run.progress().seconds, 3) if run else 0.0,
+        return_mean=run.return_mean if run else None,
+        failure=failure,
+        exit_code=ExitCode.RUN_FAILED,
+    )
+
+
+def _finish(directory: RunDirectory, run: Run | None, result: Result) -> None:
+    """Tell the callbacks and write the result, in that order: who sees a result may rely on all files being closed."""
+    try:
+        if run is not None:
+            run._dispatcher.call("rlctl_training_ended", result=result)  # noqa: SLF001 - the process around the run
+    except _CriticalCallbackError as error:
+        result = attrs.evolve(_failure_of(error, run, directory), step=result.step)
+    append_event(directory.events, "training_ended", status=result.status, reason=result.reason)
+    write_json(directory.result, finite(attrs.asdict(result)))

@@ -1,0 +1,99 @@
+"""Hands a run's events to objects in another process: the worker writes hook calls as lines, the host replays them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+import attrs
+
+from rlctl.events import Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe
+from rlctl.hooks import hookimpl
+from rlctl.runs.files import LineReader
+from rlctl.worker.dispatch import Dispatcher
+
+RELAYED = (
+    "rlctl_training_started",
+    "rlctl_step",
+    "rlctl_episode_ended",
+    "rlctl_metrics",
+    "rlctl_training_ended",
+)
+
+
+class RelayWriter:
+    """A callback that writes the hook calls named in `wanted` to a file, each line at once."""
+
+    def __init__(self, path: Path, wanted: Iterable[str]) -> None:
+        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
+        for hook in set(RELAYED) - set(wanted):
+            setattr(self, hook, None)  # pluggy sees no implementation, so the hot loop builds no arguments
+
+    @hookimpl
+    def rlctl_training_started(self) -> None:
+        self._write("rlctl_training_started", {})
+
+    @hookimpl
+    def rlctl_step(self, progress: Progress) -> None:
+        self._write("rlctl_step", attrs.asdict(progress))
+
+    @hookimpl
+    def rlctl_episode_ended(self, episode: Episode) -> None:
+        self._write("rlctl_episode_ended", episode.to_json() | {"seconds": episode.seconds})
+
+    @hookimpl
+    def rlctl_metrics(self, metrics: Metrics) -> None:
+        self._write("rlctl_metrics", metrics.to_json() | {"seconds": metrics.seconds})
+
+    @hookimpl
+    def rlctl_training_ended(self, result: Result) -> None:
+        self._write("rlctl_training_ended", attrs.asdict(result))
+        self._file.close()
+
+    def _write(self, hook: str, data: dict[str, Any]) -> None:
+        self._file.write(json.dumps({"hook": hook, "data": json_safe(data)}) + "\n")
+
+
+def wanted_by(dispatcher: Dispatcher) -> list[str]:
+    """Return the hooks that the worker must relay so that `dispatcher`'s objects see theirs."""
+    wanted = {hook for hook in RELAYED if dispatcher.wants(hook)}
+    if dispatcher.wants("rlctl_should_stop"):
+        wanted.add("rlctl_step")
+    return sorted(wanted)
+
+
+class RelayReader:
+    """Replays what a worker relayed on the objects of a dispatcher; `should_stop` is told a reason when one wants an end."""
+
+    def __init__(self, path: Path, info: RunInfo, dispatcher: Dispatcher, should_stop: Callable[[str], None]) -> None:
+        self._lines = LineReader(path)
+        self._info = info
+        self._dispatcher = dispatcher
+        self._should_stop = should_stop
+        self._asked = False
+
+    def replay(self) -> None:
+        """Call the hooks for everything that has been relayed since the last call."""
+        for line in self._lines.read():
+            hook, data = line["hook"], line["data"]
+            if hook == "rlctl_training_started":
+                self._dispatcher.call(hook, run=self._info)
+            elif hook == "rlctl_step":
+                self._step(Progress(**data))
+            elif hook == "rlctl_episode_ended":
+                self._dispatcher.call(hook, episode=Episode.from_json(data))
+            elif hook == "rlctl_metrics":
+                self._dispatcher.call(hook, metrics=Metrics.from_json(data))
+            elif hook == "rlctl_training_ended":
+                failure = data.pop("failure", None)
+                data.pop("nonfinite", None)
+                self._dispatcher.call(hook, result=Result(**data, failure=Failure(**failure) if failure else None))
+
+    def _step(self, progress: Progress) -> None:
+        self._dispatcher.call("rlctl_step", progress=progress)
+        answer = None if self._asked else self._dispatcher.first("rlctl_should_stop", progress=progress)
+        if answer is not None:
+            self._asked = True
+            self._should_stop(f"{answer[0]}: {answer[1]}")

@@ -1,0 +1,167 @@
+"""What a backend is handed: counts, budgets, stop requests, the heartbeat and the callbacks behind three methods."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from rlctl.events import Episode, Metrics, Progress, RunInfo
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import read_json
+from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.status import StatusFile
+
+BEAT_SECONDS = 0.5
+"""How often the status is written and a stop request looked for; the worst delay of `runs stop`."""
+
+
+@frozen
+class Stop:
+    """Why training is to end. `kind`: `timesteps` or `episodes` (budget), `hook` (a callback's wish), `request`."""
+
+    kind: str
+    reason: str
+    signal: str | None = None
+
+
+class Run:
+    """One run, as its backend sees it.
+
+    Attributes: `info`, `seed`, `total_timesteps`, `total_episodes` (one of the two is None), `hyperparameters` (checked
+    and complete), `env` (the `env` mapping of the configuration), `device`, `directory`, `step`, `stop`.
+    `horizon` is the number of steps that schedules should be laid over, also when the budget is in episodes.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo,
+        *,
+        directory: RunDirectory,
+        hyperparameters: Mapping[str, Any],
+        horizon: int,
+        dispatcher: Dispatcher,
+        status: StatusFile | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.info = info
+        self.directory = directory
+        self.seed = info.seed
+        self.total_timesteps = info.total_timesteps
+        self.total_episodes = info.total_episodes
+        self.horizon = horizon
+        self.hyperparameters = dict(hyperparameters)
+        self.env: Mapping[str, Any] = info.config.get("env") or {}
+        self.device: str = info.config.get("device", "auto")
+        self.threads = threads
+        self.step = 0
+        self.episodes = 0
+        self.stop: Stop | None = None
+        self._dispatcher = dispatcher
+        self._status = status
+        self._returns: deque[float] = deque(maxlen=100)
+        self._started = time.perf_counter()
+        self._next_beat = 0.0
+        self._beats: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=11)
+
+    # ---- what a backend calls --------------------------------------------------------------------------------------
+
+    def advance(self, step: int) -> bool:
+        """Say that `step` environment steps have been taken in all; returns whether to go on.
+
+        Call it once per iteration, as often as is convenient: it costs well under a microsecond. False means that a
+        budget is used up or somebody wants the run to end; `stop` then says which. A library whose own loop already
+        ends at `total_timesteps` may go on to its natural end when `stop.kind == "timesteps"`.
+        """
+        self.step = step
+        seconds = time.perf_counter() - self._started
+        if seconds >= self._next_beat:
+            self._beat(seconds)
+        if self._dispatcher.wants("rlctl_step"):
+            self._dispatcher.call("rlctl_step", progress=self.progress())
+        if self.stop is None:
+            self._look_for_stop()
+        return self.stop is None
+
+    def record_episode(
+        self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
+    ) -> None:
+        """Report a finished training episode: its undiscounted return and its length in steps of that environment."""
+        episode = Episode(
+            index=self.episodes,
+            step=self.step if step is None else step,
+            episode_return=float(episode_return),
+            length=int(length),
+            env_index=env_index,
+            seconds=time.perf_counter() - self._started,
+        )
+        self.episodes += 1
+        self._returns.append(episode.episode_return)
+        self._dispatcher.call("rlctl_episode_ended", episode=episode)
+
+    def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
+        """Report scalars under rlctl's names (docs/metrics.md) or, for a library's own, `backend/<its tag>`."""
+        if values and self._dispatcher.wants("rlctl_metrics"):
+            at = self.step if step is None else step
+            metrics = Metrics(step=at, seconds=time.perf_counter() - self._started, values=values)
+            self._dispatcher.call("rlctl_metrics", metrics=metrics)
+
+    # ---- what the process around it calls --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start the clock and tell the callbacks; the process calls it, not the backend."""
+        self._started = time.perf_counter()
+        self._dispatcher.call("rlctl_training_started", run=self.info)
+        self._beat(0.0)
+
+    def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
+        """Ask for an end at the next `advance`; the first request holds. Safe to call from a signal handler."""
+        if self.stop is None or self.stop.kind in ("timesteps", "episodes"):
+            self.stop = Stop(kind, reason, signal)
+
+    def progress(self) -> Progress:
+        """Return how far the run is."""
+        seconds = time.perf_counter() - self._started
+        then, step = self._beats[0]
+        return Progress(
+            step=self.step,
+            episodes=self.episodes,
+            seconds=seconds,
+            steps_per_second=(self.step - step) / (seconds - then) if seconds > then and self.step > step else None,
+            return_mean=self.return_mean,
+        )
+
+    @property
+    def return_mean(self) -> float | None:
+        """Mean return of the last 100 training episodes; None before the first."""
+        return sum(self._returns) / len(self._returns) if self._returns else None
+
+    def _look_for_stop(self) -> None:
+        if self.total_timesteps is not None and self.step >= self.total_timesteps:
+            self.stop = Stop("timesteps", f"total_timesteps = {self.total_timesteps} reached")
+        elif self.total_episodes is not None and self.episodes >= self.total_episodes:
+            self.stop = Stop("episodes", f"total_episodes = {self.total_episodes} reached")
+        elif self._dispatcher.wants("rlctl_should_stop"):
+            answer = self._dispatcher.first("rlctl_should_stop", progress=self.progress())
+            if answer is not None:
+                self.stop = Stop("hook", f"{answer[0]}: {answer[1]}")
+
+    def _beat(self, seconds: float) -> None:
+        self._next_beat = seconds + BEAT_SECONDS
+        self._beats.append((seconds, self.step))
+        if self._status is not None:
+            self._status.write("running", self.progress(), self._eta())
+        request = read_json(self.directory.stop_request)
+        if request is not None:
+            self.request_stop(str(request.get("reason", "requested")), kind=str(request.get("kind", "request")))
+
+    def _eta(self) -> float | None:
+        """Return the estimated seconds left, from the overall rate; None before anything is known."""
+        seconds = time.perf_counter() - self._started
+        total, done = (
+            (self.total_timesteps, self.step) if self.total_timesteps is not None else (self.total_episodes, self.episodes)
+        )
+        return None if not total or not done else max(0.0, (total - done) * seconds / done)

@@ -1,0 +1,1 @@
+"""rlctl's own DQN. Nothing is imported here: `plugin` has the descriptor, `worker` the training loop."""
