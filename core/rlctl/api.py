@@ -63,7 +63,9 @@ def run(
     registry = discover()
     prepared = prepare([Layer("program", to_tree(config))], registry, _to_stderr)
     prepared.require_sound()
-    return start(prepared, registry, Path(runs_dir or default_root()), run_id=run_id, plugins=plugins, report=_to_stderr)
+    return start(
+        prepared, registry, Path(runs_dir or default_root()), run_id=run_id, plugins=plugins, report=_to_stderr
+    )
 
 
 def start(

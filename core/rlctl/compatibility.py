@@ -57,7 +57,9 @@ def check_fit(
 
 def _algorithm_problems(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> Iterator[Problem]:
     if algorithm.unavailable:
-        yield Problem("algo", f"{worker.name}/{algorithm.name} cannot run here: {algorithm.unavailable}", unavailable=True)
+        yield Problem(
+            "algo", f"{worker.name}/{algorithm.name} cannot run here: {algorithm.unavailable}", unavailable=True
+        )
 
 
 def _env_problems(
@@ -68,7 +70,9 @@ def _env_problems(
         yield Problem("env.id", env.error, env.hint, unavailable=True)
         return
     if env.num_agents > worker.max_agents:
-        yield Problem("env.id", f"{config.env.id} has {env.num_agents} agents, {worker.name} trains {worker.max_agents}")
+        yield Problem(
+            "env.id", f"{config.env.id} has {env.num_agents} agents, {worker.name} trains {worker.max_agents}"
+        )
         return
     if env.action_space not in algorithm.action_spaces:
         takes = " or ".join(space.value for space in algorithm.action_spaces)
@@ -76,9 +80,7 @@ def _env_problems(
         yield Problem("env.id", message, _other_algorithms(worker, env))
     if env.observation_space not in algorithm.observation_spaces:
         takes = " or ".join(space.value for space in algorithm.observation_spaces)
-        message = (
-            f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}), {name} needs {takes}."
-        )
+        message = f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}), {name} needs {takes}."
         yield Problem("env.id", message, _other_algorithms(worker, env))
 
 
@@ -96,7 +98,9 @@ def _other_algorithms(worker: WorkerDescriptor, env: EnvFacts) -> str | None:
 def _size_problems(config: RunConfig, worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> Iterator[Problem]:
     asked = config.env.num_envs
     if asked is not None and algorithm.max_num_envs is not None and asked > algorithm.max_num_envs:
-        yield Problem("env.num_envs", f"{worker.name}/{algorithm.name} steps at most {algorithm.max_num_envs}, got {asked}")
+        yield Problem(
+            "env.num_envs", f"{worker.name}/{algorithm.name} steps at most {algorithm.max_num_envs}, got {asked}"
+        )
 
 
 def _machine_problems(config: RunConfig, worker: WorkerDescriptor, machine: MachineFacts) -> Iterator[Problem]:

@@ -200,8 +200,9 @@ class AlgorithmDescriptor:
 class WorkerDescriptor:
     """A backend that can train. `entry_point` is resolved in the worker process only and makes a `Worker` when called.
 
-    `setup` ("module:function") is called with `source` and `report` before the first run and by `rlctl workers setup`;
-    it must be idempotent, cheap when there is nothing to do, and returns provenance for the manifest.
+    `setup` ("module:function") is called as `setup(source=None, report=..., repair=False)` before each run, and by
+    `rlctl workers setup` with `repair=True` and the source that was named. It must be idempotent and cheap when there is
+    nothing to do; the mapping it returns says what is used and becomes part of the manifest and of `Run.source`.
     `requires` are PEP 508 strings, compared with what is installed without importing anything.
     """
 

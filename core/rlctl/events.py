@@ -127,7 +127,9 @@ def json_safe(line: Mapping[str, Any]) -> dict[str, Any]:
         return value
 
     out = {
-        key: {name: clean(name, item) for name, item in value.items()} if isinstance(value, Mapping) else clean(key, value)
+        key: {name: clean(name, item) for name, item in value.items()}
+        if isinstance(value, Mapping)
+        else clean(key, value)
         for key, value in line.items()
     }
     return {**out, "nonfinite": flags} if flags else out

@@ -142,7 +142,7 @@ def _load(entry_point: importlib.metadata.EntryPoint, manager: pluggy.PluginMana
         plugin.loaded = loaded
     except PluginError as error:
         plugin.error = error.message
-    except BaseException as error:  # noqa: BLE001 - whatever a stranger's module raises, SystemExit too, must cost only itself
+    except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         plugin.error = f"{type(error).__name__}: {error}"

@@ -92,4 +92,6 @@ def _machine() -> dict[str, Any]:
     found = hardware()
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     gpus = ", ".join(found["gpus"]) or "no GPU"
-    return _check("machine", True, f"{found['cpu_cores']} cores, {found['memory_mb']} MiB, {gpus}; OMP_NUM_THREADS {threads}")
+    return _check(
+        "machine", True, f"{found['cpu_cores']} cores, {found['memory_mb']} MiB, {gpus}; OMP_NUM_THREADS {threads}"
+    )

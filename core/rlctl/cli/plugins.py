@@ -33,15 +33,21 @@ def list_plugins(as_json: bool) -> None:
             if found.plugin is plugin
         ]
         brings += ["commands"] * hasattr(plugin.loaded, "rlctl_commands")
-        problems = [found.error for found in (*registry.workers, *registry.callbacks) if found.plugin is plugin]
+        problems = [found.error for found in registry.workers if found.plugin is plugin]
+        problems += [found.error for found in registry.callbacks if found.plugin is plugin]
         error = plugin.error or "; ".join(filter(None, problems)) or None
-        rows.append({**attrs.asdict(plugin, filter=lambda item, _: item.name != "loaded"), "error": error, "brings": brings})
+        rows.append(
+            {**attrs.asdict(plugin, filter=lambda item, _: item.name != "loaded"), "error": error, "brings": brings}
+        )
     if as_json:
         print_json(rows)
     else:
         table(
             ("PLUGIN", "VERSION", "MODULE", "BRINGS"),
-            [(row["distribution"], row["version"], row["module"], row["error"] or ", ".join(row["brings"])) for row in rows],
+            [
+                (row["distribution"], row["version"], row["module"], row["error"] or ", ".join(row["brings"]))
+                for row in rows
+            ],
             "No plugin is installed.",
         )
 

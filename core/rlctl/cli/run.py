@@ -69,8 +69,7 @@ def _complete_workers(_: click.Context, __: click.Parameter, incomplete: str) ->
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
 @click.option("--dry-run", is_flag=True, help="Print the effective configuration with origins; start nothing.")
 @json_option
-@click.pass_context
-def run(ctx: click.Context, config_file: Path | None, as_json: bool, dry_run: bool, **options: Any) -> int | None:
+def run(config_file: Path | None, as_json: bool, dry_run: bool, **options: Any) -> int | None:
     """Train: a worker (WORKER or WORKER/ALGO), a configuration file, or both, in environment ENV.
 
     Flags win over --set, --set over the file, the file over the algorithm's defaults. Exit codes: 0 finished, 1 failed,
@@ -82,7 +81,7 @@ def run(ctx: click.Context, config_file: Path | None, as_json: bool, dry_run: bo
             raise UsageError(f'two configuration files: "{target}" and "{config_file}".')
         config_file, options["target"] = Path(target), None
     if config_file is None and not any(options[name] for name in ("target", "worker", "overrides")):
-        return _explain(ctx)
+        return _explain()
     from rlctl.launch.prepare import prepare
     from rlctl.plugins import discover
 
@@ -100,7 +99,7 @@ def run(ctx: click.Context, config_file: Path | None, as_json: bool, dry_run: bo
     return int(outcome.result.exit_code)
 
 
-def _explain(ctx: click.Context) -> int:
+def _explain() -> int:
     from rlctl.plugins import discover
 
     names = ", ".join(found.descriptor.name for found in discover().workers if not found.error) or "none is installed"
@@ -156,7 +155,8 @@ def _show_plan(prepared: Prepared, as_json: bool) -> int:
         problems = [attrs.asdict(problem) for problem in prepared.problems]
         print_json({"config": tree, "origins": origins, "problems": problems})
         return int(ConfigError(prepared.problems).exit_code) if problems else 0
-    table(("SETTING", "VALUE", "FROM"), [(path, json.dumps(_at(tree, path), default=str), origin) for path, origin in origins.items()])
+    rows = [(path, json.dumps(_at(tree, path), default=str), origin) for path, origin in origins.items()]
+    table(("SETTING", "VALUE", "FROM"), rows)
     prepared.require_sound()
     note("this can be run; nothing was started")
     return 0

@@ -27,7 +27,9 @@ def _complete_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
     return [name for name in names if name.startswith(incomplete)]
 
 
-_runs_dir = click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
+_runs_dir = click.option(
+    "--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs."
+)
 _reference = click.argument("reference", metavar="RUN", default="@latest", shell_complete=_complete_runs)
 
 

@@ -79,7 +79,15 @@ def show_worker(name: str, algo: str | None, as_json: bool) -> None:
 
 
 def _limits(worker: WorkerDescriptor) -> dict[str, Any]:
-    names = ("env_families", "max_agents", "requires", "requires_gpu", "cpu_cores", "estimated_memory_mb", "api_version")
+    names = (
+        "env_families",
+        "max_agents",
+        "requires",
+        "requires_gpu",
+        "cpu_cores",
+        "estimated_memory_mb",
+        "api_version",
+    )
     return {name: getattr(worker, name) for name in names}
 
 
@@ -140,7 +148,7 @@ def setup_worker(name: str, source: str | None, as_json: bool) -> None:
             raise UsageError(f'worker "{name}" has nothing to set up, so --source "{source}" means nothing.')
         note(f'worker "{name}" has nothing to set up')
         return
-    provenance = resolve(worker.setup)(source=source, report=note)
+    provenance = resolve(worker.setup)(source=source, report=note, repair=True)
     if as_json:
         print_json(provenance)
     else:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import attrs
 import cattrs
 from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
-import attrs
 from rlctl.config.layers import Merged
 from rlctl.config.schema import EnvConfig, RunConfig
 from rlctl.descriptors import Parameter, parameters_of
 from rlctl.errors import Problem, did_you_mean
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-
-
-class _Missing(ValueError):
-    """A required key is not there."""
 
 
 @functools.cache
@@ -71,7 +66,9 @@ def structure(merged: Merged) -> tuple[RunConfig | None, list[Problem]]:
         problems.append(Problem("device", message, origin=merged.origin("device")))
     for name, value in config.labels.items():
         if not isinstance(value, str):
-            problems.append(Problem(f"labels.{name}", f"expected a string, got {value!r}", origin=merged.origin("labels")))
+            problems.append(
+                Problem(f"labels.{name}", f"expected a string, got {value!r}", origin=merged.origin("labels"))
+            )
     return config, problems
 
 
@@ -79,8 +76,8 @@ def _problems_in(error: BaseException, path: str, cls: type, merged: Merged) -> 
     """Yield the leaves of cattrs' tree of errors as problems with dotted paths."""
     if isinstance(error, ClassValidationError):
         for inner, note in error.group_exceptions()[0]:
-            child = attrs.resolve_types(cls) and next((f.type for f in attrs.fields(cls) if f.name == note.name), None)
-            yield from _problems_in(inner, f"{path}{note.name}.", child if attrs.has(child or int) else cls, merged)
+            inner_class = EnvConfig if note.name == "env" else cls
+            yield from _problems_in(inner, f"{path}{note.name}.", inner_class, merged)
         for other in error.group_exceptions()[1]:
             yield from _problems_in(other, path, cls, merged)
     elif isinstance(error, ForbiddenExtraKeysError):
@@ -102,10 +99,10 @@ def check_values(
     for name, value in values.items():
         where = f"{path}.{name}"
         if name not in known:
-            message, hint = f"{whose} has no such setting.", did_you_mean(name, known)
-            problems.append(Problem(where, message, hint, merged.origin(where)))
-        elif message := known[name].problem_with(value):
-            problems.append(Problem(where, message, origin=merged.origin(where)))
+            hint = did_you_mean(name, known)
+            problems.append(Problem(where, f"{whose} has no such setting.", hint, merged.origin(where)))
+        elif wrong := known[name].problem_with(value):
+            problems.append(Problem(where, wrong, origin=merged.origin(where)))
     problems += [
         Problem(f"{path}.{name}", f"{whose} requires it")
         for name, parameter in known.items()
@@ -119,8 +116,3 @@ def with_defaults(values: Mapping[str, Any], parameters: Iterable[Parameter]) ->
     return {
         parameter.name: parameter.normalized(values.get(parameter.name, parameter.default)) for parameter in parameters
     }
-
-
-def to_json(value: Any) -> str:
-    """Return compact text for a value in a message."""
-    return json.dumps(value, default=str)

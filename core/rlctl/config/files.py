@@ -41,7 +41,8 @@ def parse_scalar(text: str) -> Any:
 
     An empty text is the empty string, and what does not parse is a string: a command line has no other quoting.
     """
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     if text.strip() == "":
         return text
@@ -65,7 +66,7 @@ def _toml(text: str, path: Path) -> tuple[Any, dict[str, str]]:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(path, None, str(error)) from error
-    return tree, {key: path.name for key in _paths(tree)}
+    return tree, dict.fromkeys(_paths(tree), path.name)
 
 
 def _json(text: str, path: Path) -> tuple[Any, dict[str, str]]:
@@ -80,7 +81,7 @@ def _json(text: str, path: Path) -> tuple[Any, dict[str, str]]:
         tree = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise _syntax_error(path, error.lineno, error.msg) from error
-    return tree, {key: path.name for key in _paths(tree)}
+    return tree, dict.fromkeys(_paths(tree), path.name)
 
 
 def _yaml(text: str, path: Path) -> tuple[Any, dict[str, str]]:

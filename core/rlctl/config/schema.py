@@ -32,7 +32,9 @@ class EnvConfig:
     )
     num_envs: int | None = field(
         default=None,
-        metadata=_doc("Environments stepped side by side; by default what the algorithm uses.", minimum=1, maximum=65536),
+        metadata=_doc(
+            "Environments stepped side by side; by default what the algorithm uses.", minimum=1, maximum=65536
+        ),
     )
     max_episode_steps: int | None = field(
         default=None, metadata=_doc("Truncate episodes after so many steps, instead of the environment's own limit.", minimum=1)
@@ -40,7 +42,9 @@ class EnvConfig:
 
 
 def _env(value: Any) -> Any:
-    return EnvConfig(id=value) if isinstance(value, str) else EnvConfig(**value) if isinstance(value, Mapping) else value
+    return (
+        EnvConfig(id=value) if isinstance(value, str) else EnvConfig(**value) if isinstance(value, Mapping) else value
+    )
 
 
 def _callbacks(value: Any) -> dict[str, Any]:

@@ -29,9 +29,12 @@ def import_environments(env: Mapping[str, Any]) -> None:
         try:
             importlib.import_module(module)
         except Exception as error:
-            raise NotAvailableError(f'env.imports: cannot import "{module}": {type(error).__name__}: {error}') from error
+            raise NotAvailableError(
+                f'env.imports: cannot import "{module}": {type(error).__name__}: {error}'
+            ) from error
     _import_installed()
-    namespace = str(env.get("id") or "").rpartition(":")[2].partition("/")[0].partition("-")[0]
+    name = str(env.get("id") or "").rpartition(":")[2]
+    namespace = "ALE" if "NoFrameskip" in name else name.partition("/")[0].partition("-")[0]
     if namespace in _PACKAGE_OF:
         with contextlib.suppress(ImportError):  # then gymnasium's own error names the environment
             importlib.import_module(_PACKAGE_OF[namespace])

@@ -84,9 +84,9 @@ def _agents_of_unmakeable(env: dict[str, Any]) -> int:
     """Return how many agents an environment has that gymnasium refuses, such as one of PettingZoo's; 1 if unknown."""
     try:
         import_environments(env)
-        creator = gymnasium.spec(env["id"]).entry_point
-        creator = gymnasium.envs.registration.load_env_creator(creator) if isinstance(creator, str) else creator
-        assert creator is not None
+        creator: Any = gymnasium.spec(env["id"]).entry_point
+        if isinstance(creator, str):
+            creator = gymnasium.envs.registration.load_env_creator(creator)
         return len(getattr(creator(**(env.get("kwargs") or {})), "possible_agents", ()))
     except BaseException:  # noqa: BLE001 - then the first error is the one to report
         return 1

@@ -104,7 +104,7 @@ def _set_up(
     """Run the worker's set-up, which may bring algorithms that the descriptor could not know before."""
     assert worker.descriptor.setup is not None
     try:
-        prepared.provenance = dict(resolve(worker.descriptor.setup)(source=None, report=report))
+        prepared.provenance = dict(resolve(worker.descriptor.setup)(source=None, report=report, repair=False))
     except RlctlError as error:
         prepared.problems.append(Problem("worker", error.message, error.hint, unavailable=True))
         return worker
@@ -200,7 +200,9 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
         prepared.callbacks[name] = found
         lacking = all_missing(found.descriptor.requires)
         if lacking:
-            prepared.problems.append(Problem(where, "; ".join(lacking) + ".", "pip install it.", origin, unavailable=True))
+            prepared.problems.append(
+                Problem(where, "; ".join(lacking) + ".", "pip install it.", origin, unavailable=True)
+            )
         given = options if isinstance(options, dict) else {}
         whose = f'callback "{name}"'
         prepared.problems += check_values(given, found.descriptor.options, where, prepared.merged, whose)
@@ -228,7 +230,7 @@ def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
     preset = f"{prepared.worker.descriptor.name}/{prepared.algorithm.name}"
     for parameter in parameters:
         prepared.merged.origins.setdefault(f"hyperparameters.{parameter.name}", preset)
-    callbacks: dict[str, Any] = {name: False for name in config.callbacks}
+    callbacks: dict[str, Any] = dict.fromkeys(config.callbacks, False)
     for name, found in prepared.callbacks.items():
         given = config.callbacks[name] if isinstance(config.callbacks[name], dict) else {}
         callbacks[name] = with_defaults(given, found.descriptor.options)

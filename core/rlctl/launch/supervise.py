@@ -110,7 +110,8 @@ class Supervisor:
         if status is None or status.get("updated_at") == last_update or "step" not in status:
             return last_update
         names = [item.name for item in attrs.fields(Progress)]
-        progress = Progress(**{name: status.get(name) for name in names})
+        said: dict[str, Any] = {name: status.get(name) for name in names}
+        progress = Progress(**said)
         self.observers.call("rlctl_status_changed", run=self.info, progress=progress)
         return status["updated_at"]
 

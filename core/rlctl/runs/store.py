@@ -72,7 +72,9 @@ class RunStore:
         """Return all runs, newest first (their ids sort by time; others by when their configuration was written)."""
         if not self.root.is_dir():
             return []
-        found = [path for path in self.root.iterdir() if not path.name.startswith(".") and (path / "config.json").is_file()]
+        found = [
+            path for path in self.root.iterdir() if not path.name.startswith(".") and (path / "config.json").is_file()
+        ]
         return [RunDirectory(path) for path in sorted(found, key=_creation, reverse=True)]
 
     def records(self) -> Iterator[Record]:
@@ -89,7 +91,9 @@ class RunStore:
             return RunDirectory(path.resolve())
         directories = self.directories()
         if not directories:
-            raise UsageError(f'there are no runs in "{self.root}".', hint="Start one with `rlctl run`, or say --runs-dir.")
+            raise UsageError(
+                f'there are no runs in "{self.root}".', hint="Start one with `rlctl run`, or say --runs-dir."
+            )
         if reference == "@latest":
             return directories[0]
         exact = [item for item in directories if item.run_id == reference]

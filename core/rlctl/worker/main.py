@@ -72,6 +72,7 @@ def _make_run(directory: RunDirectory) -> Run:
         dispatcher=dispatcher,
         status=StatusFile(directory.status, status.get("supervisor")),
         threads=config.get("threads"),
+        source=manifest["worker"].get("source"),
     )
 
 
@@ -140,7 +141,7 @@ class _FailureReport:
 
 
 def _result_of(run: Run) -> Result:
-    stop = run.stop or Stop("returned", "the backend ended its training")
+    stop = run.stop or Stop("returned", f"the backend ended its training at step {run.step}")
     stopped = stop.kind == "request"
     return Result(
         status="stopped" if stopped else "finished",

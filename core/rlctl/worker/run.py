@@ -32,7 +32,8 @@ class Run:
     """One run, as its backend sees it.
 
     Attributes: `info`, `seed`, `total_timesteps`, `total_episodes` (one of the two is None), `hyperparameters` (checked
-    and complete), `env` (the `env` mapping of the configuration), `device`, `directory`, `step`, `stop`.
+    and complete), `env` (the `env` mapping of the configuration), `device`, `threads`, `directory`, `step`, `stop`,
+    and `source`, which is what the worker's set-up returned.
     `horizon` is the number of steps that schedules should be laid over, also when the budget is in episodes.
     """
 
@@ -46,6 +47,7 @@ class Run:
         dispatcher: Dispatcher,
         status: StatusFile | None = None,
         threads: int | None = None,
+        source: Mapping[str, Any] | None = None,
     ) -> None:
         self.info = info
         self.directory = directory
@@ -57,6 +59,7 @@ class Run:
         self.env: Mapping[str, Any] = info.config.get("env") or {}
         self.device: str = info.config.get("device", "auto")
         self.threads = threads
+        self.source = dict(source or {})
         self.step = 0
         self.episodes = 0
         self.stop: Stop | None = None
@@ -162,6 +165,8 @@ class Run:
         """Return the estimated seconds left, from the overall rate; None before anything is known."""
         seconds = time.perf_counter() - self._started
         total, done = (
-            (self.total_timesteps, self.step) if self.total_timesteps is not None else (self.total_episodes, self.episodes)
+            (self.total_timesteps, self.step)
+            if self.total_timesteps is not None
+            else (self.total_episodes, self.episodes)
         )
         return None if not total or not done else max(0.0, (total - done) * seconds / done)

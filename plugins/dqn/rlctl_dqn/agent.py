@@ -63,7 +63,7 @@ class DqnAgent:
         values = self.online(batch.observations).gather(1, batch.actions).squeeze(1)
         loss = self._loss(values, targets)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.online.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()

@@ -24,7 +24,9 @@ class DqnHyperparameters:
     learning_starts: int = _value(10_000, "Steps before the first update.", minimum=0)
     train_frequency: int = _value(10, "Steps from one update to the next.", minimum=1)
     target_update_frequency: int = _value(500, "Steps from one update of the target network to the next.", minimum=1)
-    tau: float = _value(1.0, "Share of the online network in a target update; 1 copies it.", exclusive_minimum=0, maximum=1)
+    tau: float = _value(
+        1.0, "Share of the online network in a target update; 1 copies it.", exclusive_minimum=0, maximum=1
+    )
     exploration_initial: float = _value(1.0, "Probability of a random action at first.", minimum=0, maximum=1)
     exploration_final: float = _value(0.05, "Probability of a random action in the end.", minimum=0, maximum=1)
     exploration_fraction: float = _value(

@@ -1,0 +1,159 @@
+"""Runs an unmodified CleanRL script in this process and hands out its iterations, scalars and episodes.
+
+The file is compiled as it is. What is added are names around it: a `range` in its globals that recognises the main
+loop by the line of the call, a SummaryWriter class, and a listener at the vector environment.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlctl_cleanrl import shims, writer
+from rlctl_cleanrl.shims import episodes
+
+OnIteration = Callable[[dict[str, Any]], bool]
+OnEpisode = Callable[[float, int, int, int], None]
+
+
+class NoMainLoopError(ValueError):
+    """The script has no training loop of the form that every CleanRL script has."""
+
+
+@dataclass(frozen=True)
+class MainLoop:
+    """Where a script trains: `for variable in range(…)`; the call spans the lines first_line to last_line."""
+
+    variable: str
+    first_line: int
+    last_line: int
+
+
+def find_main_loop(source: str) -> MainLoop:
+    """Return the last `for … in range(…)` directly under `if __name__ == "__main__"`; no code is run."""
+    found: MainLoop | None = None
+    for block in ast.parse(source).body:
+        if not isinstance(block, ast.If) or "__name__" not in ast.unparse(block.test):
+            continue
+        for statement in block.body:
+            if isinstance(statement, ast.For):
+                found = _range_loop(statement) or found
+    if found is None:
+        raise NoMainLoopError('no `for … in range(…)` under `if __name__ == "__main__"`')
+    return found
+
+
+def _range_loop(loop: ast.For) -> MainLoop | None:
+    # Walking also finds the range inside `track(range(…))`, the progress bar of the qdagger scripts.
+    for node in ast.walk(loop.iter):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+            return MainLoop(ast.unparse(loop.target), node.lineno, node.end_lineno or node.lineno)
+    return None
+
+
+class _Iterations:
+    """The main loop's range: asks before each iteration, and stops when told so."""
+
+    def __init__(self, values: range, script: dict[str, Any], on_iteration: OnIteration) -> None:
+        self._values = values
+        self._script = script
+        self._on_iteration = on_iteration
+        self.running = False
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[int]:
+        self.running = True
+        on_iteration, script = self._on_iteration, self._script
+        for value in self._values:
+            if not on_iteration(script):
+                break
+            yield value
+        else:
+            on_iteration(script)
+        self.running = False
+
+
+class _Run:
+    """One execution of a script: its globals, and the loop once the script has reached it."""
+
+    def __init__(self, loop: MainLoop, on_iteration: OnIteration, on_episode: OnEpisode, skip: int) -> None:
+        self.module = types.ModuleType("__main__")
+        self.script = vars(self.module)
+        self._loop = loop
+        self._on_iteration = on_iteration
+        self._on_episode = on_episode
+        self._skip = skip
+        self._iterations: _Iterations | None = None
+
+    def range(self, *arguments: int) -> Any:
+        """Stand in for `range` in the script: the main loop's call gets an observed range, any other the builtin."""
+        frame = sys._getframe(1)  # noqa: SLF001
+        values = builtins.range(*arguments)
+        inside = self._loop.first_line <= frame.f_lineno <= self._loop.last_line
+        if not inside or frame.f_globals is not self.script or frame.f_code.co_name != "<module>":
+            return values
+        self._iterations = _Iterations(values[self._skip :], self.script, self._on_iteration)
+        return self._iterations
+
+    def episode(self, episode_return: float, length: int, env_index: int) -> None:
+        """Pass on an episode of training; those of an evaluation before or after the main loop are none."""
+        if self._iterations is not None and self._iterations.running:
+            self._on_episode(episode_return, length, env_index, int(self.script.get("global_step", 0)))
+
+
+@contextlib.contextmanager
+def _as_main(module: types.ModuleType, path: Path, argv: list[str], extra_path: Path | None) -> Iterator[None]:
+    """Make the module `__main__` and set sys.argv and sys.path as `python path argv…` would."""
+    before = sys.modules["__main__"], sys.argv, sys.path
+    module.__file__ = str(path)
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    sys.argv = [str(path), *argv]
+    extra = [] if extra_path is None else [str(extra_path)]
+    sys.path = [str(path.parent), *extra, *sys.path]
+    try:
+        yield
+    finally:
+        sys.modules["__main__"], sys.argv, sys.path = before
+
+
+def run_script(
+    path: Path,
+    argv: list[str],
+    *,
+    on_iteration: OnIteration,
+    on_scalar: writer.OnScalar,
+    on_episode: OnEpisode,
+    write_tensorboard: bool = False,
+    extra_path: Path | None = None,
+    skip_iterations: int = 0,
+) -> dict[str, Any]:
+    """Run the script to its end and return its globals.
+
+    on_iteration(globals) comes before each iteration of the main loop and once after the last; False ends the loop
+    there, and the script goes on with what follows it. on_scalar(tag, value, step) comes for each logged scalar, and
+    on_episode(return, length, env_index, global_step) for each finished episode of each sub-environment in the main
+    loop. `skip_iterations` leaves out that many iterations at the start, for a resumed run. Whatever the script raises
+    passes through. Files are written where the script writes them: below the current folder.
+    """
+    path = path.absolute()
+    source = path.read_bytes()
+    run = _Run(find_main_loop(source.decode("utf-8")), on_iteration, on_episode, skip_iterations)
+    run.script["range"] = run.range
+    shims.install()
+    previous = episodes.listen(run.episode)
+    try:
+        with writer.redirected(on_scalar, write_tensorboard), _as_main(run.module, path, argv, extra_path):
+            exec(compile(source, str(path), "exec", dont_inherit=True), run.script)  # noqa: S102
+    finally:
+        episodes.listen(previous)
+    return run.script

@@ -1,0 +1,70 @@
+"""Why a script cannot run on this Python: modules that are not here, and combinations known not to work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlctl_cleanrl.scripts import Script
+
+# What rlctl puts in front of the scripts itself: gym over gymnasium, strtobool, and the source's own packages.
+SHIMMED = {"gym": "gymnasium", "distutils": "", "cleanrl": "", "cleanrl_utils": ""}
+
+# Modules that no `pip install` on this Python brings, hardest first.
+_OUT_OF_REACH = {
+    "isaacgym": "isaacgym is not on PyPI: it needs NVIDIA's Isaac Gym Preview, installed by hand on Python 3.8",
+    "isaacgymenvs": "isaacgymenvs is not on PyPI: it needs NVIDIA's Isaac Gym Preview, installed by hand on Python 3.8",
+    "procgen": "there is no wheel for procgen on this Python: it needs CPython 3.10, with `pip install procgen`",
+    "memory_gym": "memory-gym is pinned to gymnasium 0.29.0: it needs an environment of its own with that gymnasium",
+}
+
+# Modules that can be installed, and still do not work together with today's others.
+_BROKEN = {
+    frozenset({"supersuit", "pettingzoo"}): 'SuperSuit on gymnasium no longer takes its base_class="gym": it '
+    "needs an environment of its own with old gym and the SuperSuit of that time",
+    frozenset({"envpool", "flax"}): "current flax refuses the dataclass it gives to TrainState.create as params: it "
+    "needs a flax of its time (0.6.8, which CleanRL pins)",
+}
+
+_PACKAGES = {
+    "ale_py": "ale-py",
+    "cv2": "opencv-python-headless",
+    "stable_baselines3": "stable-baselines3",
+    "pettingzoo": '"pettingzoo[atari]"',
+    "huggingface_hub": "huggingface-hub",
+}
+
+
+def _is_here(name: str) -> bool:
+    import sys
+    from importlib.machinery import PathFinder
+
+    if name in sys.stdlib_module_names:
+        return True
+    spec = PathFinder.find_spec(name)
+    # A folder of that name in the current directory (wandb's, say) is found too, as a package without a file.
+    return spec is not None and spec.origin is not None
+
+
+def missing_modules(script: Script) -> tuple[str, ...]:
+    """Return the modules that the script needs and this Python does not have; what rlctl stands in for is no need."""
+    needed = {SHIMMED.get(name, name) for name in script.imports} - {""}
+    return tuple(sorted(name for name in needed if not _is_here(name)))
+
+
+def why_unavailable(script: Script) -> str | None:
+    """Return why the script cannot run here and what would make it run; None where it can."""
+    import sys
+
+    missing = missing_modules(script)
+    for name, reason in _OUT_OF_REACH.items():
+        if name in missing and not (name == "procgen" and sys.version_info < (3, 11)):
+            return f"{reason}."
+    for together, reason in _BROKEN.items():
+        if together <= set(script.imports):
+            return f"{reason}."
+    if not missing:
+        return None
+    names, packages = ", ".join(missing), " ".join(_PACKAGES.get(name, name) for name in missing)
+    verb = "is" if len(missing) == 1 else "are"
+    return f"{names} {verb} not installed: `pip install {packages}`."

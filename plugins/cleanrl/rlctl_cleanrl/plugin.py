@@ -1,0 +1,94 @@
+"""What this package brings to rlctl: a worker whose algorithms are the scripts of the CleanRL that is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rlctl import (
+    ActionSpace,
+    AlgorithmDescriptor,
+    NotAvailableError,
+    ObservationSpace,
+    RunConfig,
+    WorkerDescriptor,
+    hookimpl,
+)
+from rlctl.errors import Problem
+from rlctl_cleanrl.catalogue import CATALOGUE
+
+_DEFAULT = "ppo"
+_DEFAULT_STEPS = 500_000
+# What a script says by default may need MuJoCo; an environment that is there everywhere starts without a detour.
+_DEFAULT_ENVS = {"discrete": "CartPole-v1", "box": "Pendulum-v1"}
+_IMAGE_ENV = "BreakoutNoFrameskip-v4"
+
+
+@hookimpl
+def rlctl_workers() -> list[WorkerDescriptor]:
+    algorithms = sorted(_algorithms(), key=lambda algorithm: (algorithm.name != _DEFAULT, algorithm.name))
+    return [
+        WorkerDescriptor(
+            name="cleanrl",
+            summary="CleanRL's scripts, unmodified",
+            entry_point="rlctl_cleanrl.worker:CleanrlWorker",
+            algorithms=algorithms,
+            requires=("torch>=2.3", "gymnasium>=1.0", "stable-baselines3>=2.4", "tyro"),
+            estimated_memory_mb=500,
+            upstream="cleanrl",
+            setup="rlctl_cleanrl.setup:setup",
+        )
+    ]
+
+
+@hookimpl
+def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Problem]:
+    if worker.name == "cleanrl" and config.device == "mps":
+        yield Problem("device", "CleanRL's scripts know cpu and cuda, got mps.", "Use --device cpu.")
+
+
+def _algorithms() -> Iterator[AlgorithmDescriptor]:
+    """Yield the scripts of the source in use; before there is one, the names of those that would be fetched."""
+    from rlctl_cleanrl import sources
+
+    try:
+        source = sources.current()
+        scripts = sources.load_scripts(source) if source else ()
+    except NotAvailableError:
+        scripts = ()  # the copy is gone or altered: a run or `rlctl workers setup cleanrl` says so and what to do
+    for script in scripts:
+        from rlctl_cleanrl.scripts import why_unavailable
+
+        yield _descriptor(
+            script.name,
+            script.action_spaces,
+            image=script.image,
+            steps=script.default_total_timesteps,
+            fixed_num_envs=script.fixed_num_envs,
+            unavailable=why_unavailable(script),
+        )
+    if not scripts:
+        for known in CATALOGUE:
+            yield _descriptor(known.name, known.action_spaces, image=known.image)
+
+
+def _descriptor(
+    name: str,
+    action_spaces: tuple[str, ...],
+    *,
+    image: bool,
+    steps: int = _DEFAULT_STEPS,
+    fixed_num_envs: bool = False,
+    unavailable: str | None = None,
+) -> AlgorithmDescriptor:
+    observations = ObservationSpace.IMAGE if image else ObservationSpace.VECTOR
+    return AlgorithmDescriptor(
+        name=name,
+        summary=f"CleanRL's {name}.py",
+        action_spaces=[ActionSpace(space) for space in action_spaces],
+        observation_spaces=(observations,),
+        hyperparameters="rlctl_cleanrl.setup:hyperparameters",
+        default_env=_IMAGE_ENV if image else _DEFAULT_ENVS.get("".join(action_spaces), "CartPole-v1"),
+        default_total_timesteps=steps,
+        max_num_envs=1 if fixed_num_envs else None,
+        unavailable=unavailable,
+    )

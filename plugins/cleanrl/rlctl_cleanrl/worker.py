@@ -1,0 +1,132 @@
+"""Runs one of CleanRL's scripts, as it is, with the run's configuration as its command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import torch
+
+from rlctl import Run
+from rlctl.gym.environments import import_environments
+from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl_cleanrl.launcher import find_main_loop, run_script
+from rlctl_cleanrl.scripts import Script, to_argv
+from rlctl_cleanrl.sources import Source, load_scripts
+
+# CleanRL's tags under rlctl's names; all of them are kept under backend/ as well.
+_CANONICAL = {
+    "charts/learning_rate": "train/learning_rate",
+    "charts/SPS": "time/steps_per_second",
+    "charts/epsilon": "train/exploration_rate",
+    "losses/td_loss": "train/loss",
+    "losses/loss": "train/loss",
+    "losses/qf_loss": "train/value_loss",
+    "losses/q_values": "train/q_value",
+    "losses/qf1_values": "train/q_value",
+    "losses/value_loss": "train/value_loss",
+    "losses/policy_loss": "train/policy_loss",
+    "losses/actor_loss": "train/policy_loss",
+    "losses/entropy": "train/entropy",
+    "losses/approx_kl": "train/approx_kl",
+    "losses/clipfrac": "train/clip_fraction",
+    "losses/explained_variance": "train/explained_variance",
+    "losses/alpha": "train/entropy_coefficient",
+}
+
+
+class CleanrlWorker:
+    """Executes a script in this process; progress and stopping go through its main loop, scalars through its writer."""
+
+    def train(self, run: Run) -> None:
+        """Run the script to its end, or to the end of the iteration in which the run is to stop."""
+        source = Source(**{**run.source, "path": Path(run.source["path"])})
+        script = next(script for script in load_scripts(source) if script.name == run.info.algo)
+        limit_threads(run.threads)
+        _prepare_env(run)
+        # Scripts write their runs/, models and videos below the current folder.
+        os.chdir(run.directory.backend)
+        observer = _Observer(run, script)
+        run_script(
+            script.path,
+            to_argv(script, arguments(run, script)),
+            on_iteration=observer.iteration,
+            on_scalar=observer.scalar,
+            on_episode=observer.episode,
+            extra_path=source.path,
+        )
+        observer.flush()
+
+
+def arguments(run: Run, script: Script) -> dict[str, Any]:
+    """Return the script's arguments: its hyper-parameters and what rlctl's own configuration says under other names."""
+    values = {
+        **run.hyperparameters,
+        "env_id": run.info.env_id,
+        "seed": run.seed,
+        "total_timesteps": run.horizon,
+    }
+    if script.parameter("cuda"):
+        values["cuda"] = _uses_cuda(run.device)
+    if run.env.get("num_envs") is not None and script.parameter("num_envs"):
+        values["num_envs"] = run.env["num_envs"]
+    return values
+
+
+def _uses_cuda(name: str) -> bool:
+    """Return whether the script is to use CUDA, and make `cuda:N` the device that plain `cuda` then means."""
+    if name == "auto":
+        return torch.cuda.is_available()
+    device = resolve_device(name)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    return device.type == "cuda"
+
+
+def _prepare_env(run: Run) -> None:
+    """Let the script's `make(env_id)` give the configured environment: its arguments go into this process's registry."""
+    import_environments(run.env)
+    spec = gymnasium.spec(run.info.env_id)
+    spec.kwargs.update(run.env.get("kwargs") or {})
+    if run.env.get("max_episode_steps") is not None:
+        spec.max_episode_steps = run.env["max_episode_steps"]
+
+
+class _Observer:
+    """Turns what a script does into what a run reports."""
+
+    def __init__(self, run: Run, script: Script) -> None:
+        self._run = run
+        # Where the loop's variable is global_step, it is the number of the step; others count steps taken.
+        loop = find_main_loop(script.path.read_text(encoding="utf-8"))
+        self._offset = 1 if loop.variable == "global_step" else 0
+        self._pending: dict[str, float] = {}
+        self._pending_step = 0
+
+    def iteration(self, script: dict[str, Any]) -> bool:
+        """Report the steps taken before an iteration; returns whether to begin it."""
+        self.flush()
+        step = script.get("global_step")
+        return self._run.advance(0 if step is None else int(step) + self._offset)
+
+    def episode(self, episode_return: float, length: int, env_index: int, global_step: int) -> None:
+        """Report a finished episode of one of the script's environments."""
+        self._run.record_episode(episode_return, length, env_index=env_index, step=global_step + self._offset)
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """Collect a scalar; those of one step become one record."""
+        name = f"backend/{tag}"
+        if step != self._pending_step or name in self._pending:
+            self.flush()
+        self._pending_step = step
+        self._pending[name] = value
+        if tag in _CANONICAL:
+            self._pending[_CANONICAL[tag]] = value
+
+    def flush(self) -> None:
+        """Report what has been collected."""
+        if self._pending:
+            self._run.record_metrics(self._pending, step=self._pending_step)
+            self._pending = {}

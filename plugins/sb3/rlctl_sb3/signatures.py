@@ -1,0 +1,89 @@
+"""SB3's hyper-parameters, read from the source of its constructors: no list of ours can be out of date, and no import.
+
+Importing SB3 takes over a second, as it imports torch; parsing one of its files takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from rlctl import NotAvailableError, Parameter
+
+# What a constructor takes that is not the algorithm's: rlctl's own configuration carries it, or it is no value.
+_NOT_SETTINGS = {"self", "env", "seed", "device", "verbose", "tensorboard_log", "monitor_wrapper", "_init_setup_model"}
+_KINDS = {
+    "int": ("integer",), "float": ("number",), "bool": ("boolean",), "str": ("string",), "dict": ("object",),
+    "tuple": ("array",), "list": ("array",), "None": ("null",), "Schedule": ("object",), "ActionNoise": ("object",),
+    "type": ("string",),
+}  # fmt: skip
+_NOTES = {
+    "Schedule": 'A number, or {schedule: linear, start: 1e-3, end: 0}: "start" at the first step, "end" at the last.',
+    "ActionNoise": "{use: normal or ornstein_uhlenbeck, sigma: 0.1}: noise added to actions while training.",
+    "type": 'A class as "package.module:Class".',
+}
+
+
+@functools.cache
+def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
+    """Return the settings of an SB3 algorithm (`ppo`, `sac`, ...); raises NotAvailableError without SB3."""
+    path = source_folder() / algorithm / f"{algorithm}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == algorithm.upper())
+    init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    docs = _documented(ast.get_docstring(cls) or "")
+    arguments = init.args.args
+    defaults = [None] * (len(arguments) - len(init.args.defaults)) + list(init.args.defaults)
+    return tuple(
+        _parameter(argument, default, docs.get(argument.arg, ""))
+        for argument, default in zip(arguments, defaults, strict=True)
+        if argument.arg not in _NOT_SETTINGS
+    )
+
+
+def source_folder() -> Path:
+    """Return the folder of the installed stable_baselines3 package, found without importing it."""
+    spec = PathFinder.find_spec("stable_baselines3")
+    if spec is None or not spec.submodule_search_locations:
+        raise NotAvailableError("stable-baselines3 is not installed.", hint="pip install stable-baselines3")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None, doc: str) -> Parameter:
+    names = _type_names(argument.annotation)
+    kinds = dict.fromkeys(kind for name in names for kind in _KINDS.get(name, ()))
+    value = _literal(default) if default is not None else "MlpPolicy"
+    if value is None:
+        kinds["null"] = None
+    notes = [_NOTES[name] for name in names if name in _NOTES]
+    return Parameter(name=argument.arg, kinds=tuple(kinds), default=value, doc=" ".join([doc, *notes]).strip())  # type: ignore[arg-type]
+
+
+def _type_names(annotation: ast.expr | None) -> list[str]:
+    """Return the outermost type names of an annotation: Union[float, Schedule] gives float and Schedule."""
+    if annotation is None:
+        return []
+    if isinstance(annotation, ast.BinOp):
+        return [*_type_names(annotation.left), *_type_names(annotation.right)]
+    if isinstance(annotation, ast.Subscript):
+        outer = ast.unparse(annotation.value).rpartition(".")[2]
+        inner = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+        if outer == "Optional":
+            return [*_type_names(annotation.slice), "None"]
+        return [name for part in inner for name in _type_names(part)] if outer == "Union" else [outer]
+    return [ast.unparse(annotation).rpartition(".")[2]]
+
+
+def _literal(node: ast.expr) -> Any:
+    value = ast.literal_eval(node)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    """Return name -> text of a docstring's `:param name: text`, each on one line."""
+    found = re.findall(r":param (\w+):(.*?)(?=\n\s*:|\Z)", docstring, re.DOTALL)
+    return {name: re.sub(r"\s+", " ", text.split("\n\n")[0]).strip() for name, text in found}

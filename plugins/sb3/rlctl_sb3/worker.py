@@ -1,0 +1,107 @@
+"""Trains SB3's own algorithms by their own `learn`: the same seed gives what the same script by hand gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import stable_baselines3
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from rlctl import Run
+from rlctl.gym.environments import make_env
+from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl_sb3.signatures import hyperparameters
+from rlctl_sb3.values import constructor_arguments
+
+# SB3's tags under rlctl's names; all of them are kept under backend/ as well.
+_CANONICAL = {
+    "train/loss": "train/loss",
+    "train/learning_rate": "train/learning_rate",
+    "train/n_updates": "train/updates",
+    "train/entropy_loss": "train/entropy_loss",
+    "train/value_loss": "train/value_loss",
+    "train/policy_gradient_loss": "train/policy_loss",
+    "train/actor_loss": "train/policy_loss",
+    "train/critic_loss": "train/value_loss",
+    "train/approx_kl": "train/approx_kl",
+    "train/clip_fraction": "train/clip_fraction",
+    "train/explained_variance": "train/explained_variance",
+    "train/ent_coef": "train/entropy_coefficient",
+    "rollout/exploration_rate": "train/exploration_rate",
+    "time/fps": "time/steps_per_second",
+}
+
+
+class Sb3Worker:
+    """Runs one of SB3's algorithms under a callback of SB3's own kind."""
+
+    def train(self, run: Run) -> None:
+        """Build the algorithm as its users do, let it learn, and leave SB3's own backend/model.zip."""
+        limit_threads(run.threads)
+        name = run.info.algo
+        envs = DummyVecEnv([lambda: Monitor(make_env(run.env, render_mode=None))] * (run.env.get("num_envs") or 1))
+        space = envs.action_space
+        num_actions = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else 0
+        algorithm: type[BaseAlgorithm] = getattr(stable_baselines3, name.upper())
+        arguments = constructor_arguments(run.hyperparameters, hyperparameters(name), num_actions)
+        device = str(resolve_device(run.device))
+        model = algorithm(env=envs, seed=run.seed, device=device, verbose=0, **arguments)
+        model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
+        if run.total_episodes is not None:
+            _lay_schedules_over_episodes(model, run)
+        horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
+        model.learn(total_timesteps=horizon, callback=_RunCallback(run))
+        model.save(run.directory.backend / "model.zip")
+        envs.close()
+
+
+def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
+    """With a budget in episodes SB3 does not know how far it is: its schedules then go by `run.horizon` steps."""
+
+    def update(num_timesteps: int, _: int) -> None:
+        model._current_progress_remaining = max(0.0, 1.0 - num_timesteps / run.horizon)  # noqa: SLF001 - SB3's own hook
+
+    model._update_current_progress_remaining = update  # type: ignore[method-assign]  # noqa: SLF001
+
+
+class _RunCallback(BaseCallback):  # type: ignore[misc]
+    """Reports every step and finished episode, and ends `learn` when the run is to stop."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def _on_step(self) -> bool:
+        run = self._run
+        for index in np.flatnonzero(self.locals["dones"]):
+            episode = self.locals["infos"][index].get("episode")
+            if episode is not None:
+                run.record_episode(
+                    episode["r"], episode["l"], env_index=int(index), step=self.num_timesteps
+                )  # fmt: skip
+        if run.advance(self.num_timesteps):
+            return True
+        # At the end of its budget SB3 finishes its rollout and learns from it, as by hand; it then ends by itself.
+        return run.stop is not None and run.stop.kind == "timesteps"
+
+
+class _RunWriter(KVWriter):  # type: ignore[misc]
+    """Takes what SB3 logs: each of its tags under backend/, those that rlctl has a name for under that, too."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:  # noqa: ARG002
+        numbers = {tag: value for tag, value in key_values.items() if isinstance(value, (int, float, np.number))}
+        values = {f"backend/{tag}": float(value) for tag, value in numbers.items()}
+        values |= {_CANONICAL[tag]: float(value) for tag, value in numbers.items() if tag in _CANONICAL}
+        self._run.record_metrics(values, step=step)
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,25 @@
+"""Brings a worker, a callback and an executor whose names are taken by the other toy distributions."""
+
+from rlctl import AlgorithmDescriptor, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor, hookimpl
+
+
+@hookimpl
+def rlctl_workers() -> list[WorkerDescriptor]:
+    algorithm = AlgorithmDescriptor(
+        name="twin", action_spaces=(), observation_spaces=(), default_env="toy", default_total_timesteps=10
+    )
+    return [
+        WorkerDescriptor(
+            name="toy", summary="the twin", entry_point="toy_twin:Absent", algorithms=(algorithm,), env_families=("toy",)
+        )
+    ]
+
+
+@hookimpl
+def rlctl_callbacks() -> list[CallbackDescriptor]:
+    return [CallbackDescriptor(name="recorder", summary="the twin", factory="toy_twin:Absent")]
+
+
+@hookimpl
+def rlctl_executors() -> list[ExecutorDescriptor]:
+    return [ExecutorDescriptor(name="toy", summary="the twin", factory="toy_twin:Absent")]

@@ -1,0 +1,239 @@
+"""The launcher runs CleanRL's unmodified scripts, and they do what they did in the environment of their time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("gymnasium")
+
+from rlctl_cleanrl.launcher import NoMainLoopError, find_main_loop
+
+PLUGIN = Path(__file__).parents[3] / "plugins" / "cleanrl"
+REFERENCE = PLUGIN / "reference"
+
+# Runs in an interpreter of its own: the shims change the whole process.
+RUNNER = """
+import json, sys
+from pathlib import Path
+import torch
+from rlctl_cleanrl.launcher import run_script
+
+torch.set_num_threads(1)
+order = json.loads(sys.argv[1])
+rows, scalars, episodes, seen, modules = [], [], [], [], []
+
+def on_iteration(script):
+    seen.append(script.get("global_step", -1))
+    modules.append(script["__name__"] == "__main__" and vars(sys.modules["__main__"]) is script)
+    return order["stop_after"] is None or len(seen) <= order["stop_after"]
+
+def on_scalar(tag, value, step):
+    scalars.append((tag, value, step))
+    if tag == "charts/episodic_return":
+        rows.append([step, value.hex(), None])
+    elif tag == "charts/episodic_length":
+        rows[-1][2] = int(value)
+
+before = sys.modules["__main__"], list(sys.argv)
+script = run_script(
+    Path(order["path"]), order["argv"], on_iteration=on_iteration, on_scalar=on_scalar,
+    on_episode=lambda *episode: episodes.append(episode), extra_path=Path(order["path"]).parents[1], **order["options"],
+)
+Path("result.json").write_text(json.dumps({
+    "rows": rows, "scalars": scalars, "episodes": episodes, "seen": seen, "in_main": all(modules),
+    "restored": before == (sys.modules["__main__"], sys.argv) and str(Path(order["path"]).parent) not in sys.path,
+    "files": sorted(str(path) for path in Path(".").rglob("*") if path.is_file()),
+    "tensorboard": "tensorboard" in sys.modules,
+}))
+"""
+
+TINY = """
+import gymnasium as gym
+import sys
+from torch.utils.tensorboard import SummaryWriter
+import numpy as np
+import pickle
+import torch
+
+class Thing:
+    pass
+
+if __name__ == "__main__":
+    writer = SummaryWriter("runs/tiny")
+    writer.add_text("ignored", "text")
+    for step in range(3):
+        pass
+    copy = pickle.loads(pickle.dumps(Thing()))
+    for global_step in range(10):
+        inner = [type(range(4)).__name__ for _ in range(2)]
+        values = [1.5, np.float32(2), np.array([3.5]), torch.tensor(4.5)]
+        writer.add_scalar("value", values[global_step % 4], global_step)
+    open("after.txt", "w").write(f"{global_step} {inner} {sys.argv[1:]} {sys.argv[0] == __file__}")
+    writer.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def cleanrl_scripts() -> Path:
+    """Return the folder of CleanRL 1.2.0: the one of RLCTL_TEST_CLEANRL, or the copy in the cache."""
+    given = os.environ.get("RLCTL_TEST_CLEANRL")
+    if given:
+        return Path(given)
+    from rlctl_cleanrl import sources
+
+    try:
+        return sources.ensure(None, lambda _message: None).path
+    except Exception as error:  # noqa: BLE001 - no network and no copy: nothing to test with.
+        pytest.skip(f"CleanRL's scripts are not at hand: {error}")
+
+
+def launch(folder: Path, path: Path, argv: list[str], stop_after: int | None = None, **options: Any) -> dict[str, Any]:
+    """Run a script through the launcher in a process and a folder of its own."""
+    order = {"path": str(path), "argv": argv, "stop_after": stop_after, "options": options}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(PLUGIN)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUNNER, json.dumps(order)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return result
+
+
+def check_reference(name: str, scripts: Path, folder: Path) -> dict[str, Any]:
+    """Run what a reference file records and demand the same episodes, bit for bit."""
+    reference = json.loads((REFERENCE / f"{name}.json").read_text())
+    path = scripts / reference["script"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == reference["sha256"], "another version of the script"
+    result = launch(folder, path, reference["argv"])
+    assert result["rows"] == reference["episodes"]
+    return result
+
+
+def test_ppo_of_old_gym_is_bit_exact(cleanrl_scripts: Path, tmp_path: Path) -> None:
+    """ppo.py of 1.2.0 logs on gymnasium 1.4 the very episodes that it logs on gym 0.23.1."""
+    result = check_reference("1.2.0-ppo", cleanrl_scripts, tmp_path)
+    assert [(row[0], float.fromhex(row[1])) for row in result["rows"][:3]] == [(60, 15), (108, 27), (116, 29)]
+    assert len(result["seen"]) == 20000 // 512 + 1
+    assert len(result["episodes"]) > len(result["rows"]), "every sub-environment's episodes are reported"
+    assert all(episode[0] == episode[1] and 0 <= episode[2] < 4 for episode in result["episodes"])
+
+
+def test_dqn_is_bit_exact(cleanrl_scripts: Path, tmp_path: Path) -> None:
+    """dqn.py of 1.2.0 logs on gymnasium 1.4 the very episodes that it logs on gymnasium 0.29.1."""
+    result = check_reference("1.2.0-dqn", cleanrl_scripts, tmp_path)
+    assert result["seen"] == list(range(-1, 20000))
+    assert [[step, float(value).hex(), length] for value, length, _, step in result["episodes"]] == result["rows"]
+
+
+def test_ppo_continuous_action_is_bit_exact(cleanrl_scripts: Path, tmp_path: Path) -> None:
+    """ppo_continuous_action.py of 1.2.0, with its seven wrappers, does as on gymnasium 0.29.1."""
+    check_reference("1.2.0-ppo_continuous_action", cleanrl_scripts, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["c51", "rpo_continuous_action", "td3_continuous_action", "sac_continuous_action", "ddpg_continuous_action"]
+)
+def test_the_other_scripts_of_1_2_0_are_bit_exact(name: str, cleanrl_scripts: Path, tmp_path: Path) -> None:
+    """The script does on gymnasium 1.4 what it does on the gym or gymnasium of its time."""
+    check_reference(f"1.2.0-{name}", cleanrl_scripts, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ppo", "dqn", "sac_continuous_action", "ppo_continuous_action"])
+def test_scripts_of_master_are_bit_exact(name: str, tmp_path: Path) -> None:
+    """The script of CleanRL master does on gymnasium 1.4 what it does on gymnasium 0.29.1."""
+    given = os.environ.get("RLCTL_TEST_CLEANRL_MASTER")
+    if not given:
+        pytest.skip("RLCTL_TEST_CLEANRL_MASTER names no checkout of CleanRL master")
+    check_reference(f"master-{name}", Path(given), tmp_path)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Write a script with the form of CleanRL's and return its path."""
+    path = tmp_path / "scripts" / "tiny.py"
+    path.parent.mkdir()
+    path.write_text(TINY)
+    return path
+
+
+def test_the_script_runs_as_main_with_its_arguments(tiny: Path, tmp_path: Path) -> None:
+    """The script is `__main__`, sees its arguments, can pickle its classes, and leaves the process as it was."""
+    result = launch(tmp_path, tiny, ["--seed", "3"])
+    assert (tmp_path / "after.txt").read_text() == "9 ['range', 'range'] ['--seed', '3'] True"
+    assert result["in_main"]
+    assert result["restored"]
+
+
+def test_only_the_main_loop_is_observed(tiny: Path, tmp_path: Path) -> None:
+    """on_iteration comes before each of the ten iterations of the last loop and once after them."""
+    assert launch(tmp_path, tiny, [])["seen"] == [-1, *range(10)]
+
+
+def test_scalars_arrive_as_floats(tiny: Path, tmp_path: Path) -> None:
+    """Python floats, numpy scalars, arrays of one element and tensors arrive as floats."""
+    scalars = launch(tmp_path, tiny, [])["scalars"]
+    assert scalars[:5] == [["value", [1.5, 2.0, 3.5, 4.5, 1.5][step], step] for step in range(5)]
+
+
+def test_stopping_ends_the_loop_and_not_the_script(tiny: Path, tmp_path: Path) -> None:
+    """When on_iteration says no, the loop ends there and the code after it still runs."""
+    result = launch(tmp_path, tiny, [], stop_after=4)
+    assert result["seen"] == [-1, 0, 1, 2, 3]
+    assert (tmp_path / "after.txt").read_text().startswith("3 ")
+
+
+def test_iterations_can_be_skipped(tiny: Path, tmp_path: Path) -> None:
+    """A resumed run starts its loop where the run before it ended."""
+    result = launch(tmp_path, tiny, [], skip_iterations=7)
+    assert [step for _, _, step in result["scalars"]] == [7, 8, 9]
+
+
+def test_no_tensorboard_file_is_written_unless_asked_for(tiny: Path, tmp_path: Path) -> None:
+    """By default there is neither an event file nor an import of tensorboard, but the log folder exists."""
+    result = launch(tmp_path, tiny, [])
+    assert not any("tfevents" in name for name in result["files"])
+    assert not result["tensorboard"]
+    assert (tmp_path / "runs" / "tiny").is_dir()
+
+
+def test_tensorboard_files_are_written_on_request(tiny: Path, tmp_path: Path) -> None:
+    """With write_tensorboard the scalars are reported and written."""
+    pytest.importorskip("tensorboard")
+    result = launch(tmp_path, tiny, [], write_tensorboard=True)
+    assert any("tfevents" in name for name in result["files"])
+    assert len(result["scalars"]) == 10
+
+
+def test_every_training_script_has_a_main_loop(cleanrl_scripts: Path) -> None:
+    """In each of the 28 scripts of 1.2.0 the main loop is found, by its variable and its line."""
+    found = {path.stem: find_main_loop(path.read_text()) for path in sorted((cleanrl_scripts / "cleanrl").glob("*.py"))}
+    assert len(found) >= 27
+    assert {loop.variable for loop in found.values()} == {"global_step", "update", "phase"}
+    assert found["ppo_rnd_envpool"].variable == "update"
+
+
+def test_a_script_without_a_main_loop_is_refused() -> None:
+    """A file that has no loop over a range under its main guard is no training script."""
+    with pytest.raises(NoMainLoopError):
+        find_main_loop("for i in range(3):\n    pass\n")
+
+
+def test_a_range_inside_a_progress_bar_is_found() -> None:
+    """The loop of the qdagger scripts, `for … in track(range(…))`, counts as a main loop."""
+    assert find_main_loop('if __name__ == "__main__":\n  for i in track(range(3)):\n    pass\n').first_line == 2
