@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from rlctl.testing.distributions import forget_plugins
 
 FAKE_SITE = Path(__file__).parent / "fake_site"
 
@@ -37,14 +38,6 @@ class Outcome:
             return json.loads(self.out)
         except ValueError:
             pytest.fail(f"no JSON on stdout; exit code {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}")
-
-
-def forget_plugins() -> None:
-    """Make this process look for plugins anew."""
-    from rlctl import plugins, requirements
-
-    plugins.discover.cache_clear()
-    requirements.missing.cache_clear()
 
 
 @pytest.fixture

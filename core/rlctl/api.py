@@ -88,7 +88,10 @@ def start(
     relay = wanted_by(observers)
     directory, info = create_run(prepared, root, run_id, relay)
     for name, found in host_callbacks(prepared):
-        observers.register(name, resolve(found.descriptor.factory)(info, **prepared.config.callbacks[name]))
+        try:
+            observers.register(name, resolve(found.descriptor.factory)(info, **prepared.config.callbacks[name]))
+        except Exception as error:  # noqa: BLE001 - a callback that cannot be made is one that failed
+            failures(name, "its construction", error)
     failures.directory = directory
     announce(info)
     supervisor = Supervisor(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -86,6 +85,8 @@ class ConfigError(RlctlError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return `Did you mean "x"?` for the nearest known name, else the short list of what there is, else None."""
+    import difflib
+
     candidates = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in candidates}
     close = difflib.get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.6)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib.metadata
+import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +14,7 @@ from attrs import define, field, frozen
 
 from rlctl import hooks
 from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
+from rlctl.distributions import EntryPoint, entry_points
 from rlctl.errors import NotAvailableError, PluginError, did_you_mean
 
 
@@ -70,7 +73,7 @@ class Registry:
         """Yield (plugin, function) for each working plugin that implements `hook`."""
         for plugin in self.plugins:
             function = getattr(plugin.loaded, hook, None) if plugin.error is None else None
-            if function is not None:
+            if function is not None and hasattr(function, f"{hooks.PROJECT}_impl"):  # marked, hence checked by `check_hooks`
                 yield plugin, function
 
 
@@ -103,7 +106,7 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> Non
 def discover() -> Registry:
     """Load all installed plugins and ask them what they bring. A broken one costs only itself."""
     manager = new_manager()
-    plugins = tuple(_load(entry_point, manager) for entry_point in _entry_points())
+    plugins = tuple(_load(entry_point, manager) for entry_point in entry_points(hooks.ENTRY_POINT_GROUP))
     registry = Registry(plugins)
     registry.workers = _collect(registry, "rlctl_workers", WorkerDescriptor)
     registry.callbacks = _collect(registry, "rlctl_callbacks", CallbackDescriptor)
@@ -113,8 +116,8 @@ def discover() -> Registry:
 
 def load_only(distribution: str, name: str) -> object:
     """Load one plugin and touch no other, as the worker process does; raises PluginError."""
-    for entry_point in _entry_points():
-        if entry_point.name == name and _distribution(entry_point)[0] == distribution:
+    for entry_point in entry_points(hooks.ENTRY_POINT_GROUP):
+        if entry_point.name == name and entry_point.distribution.display_name() == distribution:
             plugin = _load(entry_point, new_manager())
             if plugin.error:
                 raise PluginError(f"plugin {name} of {distribution} cannot be used: {plugin.error}")
@@ -123,20 +126,12 @@ def load_only(distribution: str, name: str) -> object:
     raise NotAvailableError(f"plugin {name} of {distribution} is not installed in this Python")
 
 
-def _entry_points() -> list[importlib.metadata.EntryPoint]:
-    found = importlib.metadata.entry_points(group=hooks.ENTRY_POINT_GROUP)
-    return sorted(found, key=lambda item: (item.name, _distribution(item)))
-
-
-def _distribution(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    dist = entry_point.dist
-    return (dist.name, dist.version) if dist else ("unknown", "0")
-
-
-def _load(entry_point: importlib.metadata.EntryPoint, manager: pluggy.PluginManager) -> Plugin:
-    plugin = Plugin(entry_point.name, *_distribution(entry_point), module=entry_point.value)
+def _load(entry_point: EntryPoint, manager: pluggy.PluginManager) -> Plugin:
+    source = entry_point.distribution
+    plugin = Plugin(entry_point.name, source.display_name(), source.version, module=entry_point.value)
     try:
-        loaded = entry_point.load()
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for data: a plugin that greets must not break --json
+            loaded = _imported(entry_point.value)
         # The same name in two distributions is legal for plugins; only what they *bring* must be unique.
         check_hooks(manager, loaded, f"{plugin.distribution}:{plugin.name}")
         plugin.loaded = loaded
@@ -149,11 +144,20 @@ def _load(entry_point: importlib.metadata.EntryPoint, manager: pluggy.PluginMana
     return plugin
 
 
+def _imported(value: str) -> object:
+    module, _, attribute = value.partition(":")
+    found: object = importlib.import_module(module)
+    for part in filter(None, attribute.split(".")):
+        found = getattr(found, part)
+    return found
+
+
 def _collect(registry: Registry, hook: str, kind: type[Descriptor]) -> tuple[Registered[Descriptor], ...]:
     found: list[Registered[Descriptor]] = []
     for plugin, function in registry.implementations(hook):
         try:
-            brought = list(function())
+            with contextlib.redirect_stdout(sys.stderr):
+                brought = list(function())
             strangers = [item for item in brought if not isinstance(item, kind)]
             if strangers:
                 raise TypeError(f"{hook} returned {strangers[0]!r}, expected {kind.__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -86,14 +87,34 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; every way out goes through here."""
-    # A reader that goes away early (`rlctl runs list | head`) is no error.
+    _mend_streams()
+    stdout = sys.stdout
     try:
         code = _run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout.flush()
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        code = ExitCode.DONE  # click swaps the stream when a reader goes away (`rlctl runs list | head`): no error
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
         code = ExitCode.DONE
+        if error.errno != errno.EPIPE:
+            code = ExitCode.RUN_FAILED
+            click.echo(f"rlctl: the output cannot be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # what is buffered must not fail once more
     sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """Make printing never fail for the stream's sake: a closed one leads nowhere, a foreign character becomes `?`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+        else:
+            stream.reconfigure(errors="replace")
 
 
 def _run() -> int:
@@ -109,6 +130,8 @@ def _run() -> int:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
+        if "--json" in sys.argv:
+            _print_error(error.format_message(), None, [], error.exit_code)
         return error.exit_code
 
 
@@ -124,5 +147,9 @@ def _show(error: RlctlError) -> None:
             {"path": problem.path, "message": problem.message, "hint": problem.hint, "origin": problem.origin}
             for problem in problems
         ]
-        data = {"error": error.message, "hint": error.hint, "problems": listed, "exit_code": int(error.exit_code)}
-        click.echo(json.dumps(data, indent=2))
+        _print_error(error.message, error.hint, listed, error.exit_code)
+
+
+def _print_error(message: str, hint: str | None, problems: list[Any], exit_code: int) -> None:
+    data = {"error": message, "hint": hint, "problems": problems, "exit_code": int(exit_code)}
+    click.echo(json.dumps(data, indent=2))

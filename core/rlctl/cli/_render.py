@@ -21,7 +21,8 @@ def note(line: str) -> None:
 
 def print_json(data: Any) -> None:
     """Print data as JSON on stdout; NaN and infinities as null, which is what JSON has for them."""
-    click.echo(json.dumps(_legal(data), indent=2, default=str, ensure_ascii=False))
+    plain = not str(sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    click.echo(json.dumps(_legal(data), indent=2, default=str, ensure_ascii=plain))
 
 
 def _legal(value: Any) -> Any:

@@ -81,7 +81,7 @@ def run(config_file: Path | None, as_json: bool, dry_run: bool, **options: Any) 
             raise UsageError(f'two configuration files: "{target}" and "{config_file}".')
         config_file, options["target"] = Path(target), None
     if config_file is None and not any(options[name] for name in ("target", "worker", "overrides")):
-        return _explain()
+        return _explain(as_json)
     from rlctl.launch.prepare import prepare
     from rlctl.plugins import discover
 
@@ -99,9 +99,11 @@ def run(config_file: Path | None, as_json: bool, dry_run: bool, **options: Any) 
     return int(outcome.result.exit_code)
 
 
-def _explain() -> int:
+def _explain(as_json: bool) -> int:
     from rlctl.plugins import discover
 
+    if as_json:
+        raise UsageError("neither a worker nor a configuration file is given.", hint="See rlctl run --help.")
     names = ", ".join(found.descriptor.name for found in discover().workers if not found.error) or "none is installed"
     click.echo(_EXPLANATION.format(workers=names), err=True)
     return 2

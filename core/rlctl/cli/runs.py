@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -101,12 +102,12 @@ def show_run(reference: str, parts: int, runs_dir: Path | None, as_json: bool) -
     if not curve:
         note("no episodes are recorded" + ("" if "jsonl" in _callbacks(record) else ": the callback jsonl is off"))
         return
-    best = max(abs(part["return_mean"]) for part in curve) or 1.0
+    best = max((abs(part["return_mean"]) for part in curve if math.isfinite(part["return_mean"])), default=0.0) or 1.0
     rows = [
         (
             number(part["step"], 0), number(part["episodes"], 0), number(part["return_mean"]),
             number(part["return_min"]), number(part["return_max"]), number(part["length_mean"]),
-            "█" * round(20 * max(0.0, part["return_mean"]) / best),
+            "█" * round(20 * max(0.0, part["return_mean"]) / best) if math.isfinite(part["return_mean"]) else "",
         )
         for part in curve
     ]  # fmt: skip

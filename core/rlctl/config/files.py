@@ -16,6 +16,9 @@ else:
     import tomli as tomllib
 
 SUFFIXES = (".yaml", ".yml", ".toml", ".json")
+_NULLS = ("null", "Null", "NULL", "~")
+_MAXIMUM_VALUES = 1_000_000
+"""A few lines of YAML aliases can stand for billions of values."""
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -24,13 +27,16 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     Raises UsageError when the file cannot be read and ConfigError when it cannot be parsed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark there
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'cannot read the configuration file "{path}": {_reason(error)}') from error
     parse = {".toml": _toml, ".json": _json}.get(path.suffix.lower(), _yaml)
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f'"{path}" is not a configuration file: its name must end in {", ".join(SUFFIXES)}')
-    tree, origins = parse(text, path)
+    try:
+        tree, origins = parse(text, path)
+    except RecursionError as error:
+        raise _syntax_error(path, None, "it is nested too deeply or contains itself") from error
     if not isinstance(tree, Mapping):
         raise ConfigError([Problem(str(path), f"expected a mapping at the top, got {type(tree).__name__}")])
     return dict(tree), origins
@@ -47,9 +53,12 @@ def parse_scalar(text: str) -> Any:
     if text.strip() == "":
         return text
     try:
-        return _plain(YAML(typ="safe", pure=True).load(text))
-    except YAMLError:
+        value = _plain(YAML(typ="safe", pure=True).load(text))
+    except (YAMLError, ValueError, RecursionError):  # ValueError: "2024-13-45" looks like a date and is none
         return text
+    # Nobody comments a command line: "#1" and "a #b" are meant as they stand.
+    altered = isinstance(value, str) and text.lstrip()[0] not in "\"'|>!&"
+    return text if altered or (value is None and text.strip() not in _NULLS) else value
 
 
 def _reason(error: Exception) -> str:
@@ -64,7 +73,7 @@ def _syntax_error(path: Path, line: int | None, message: str) -> ConfigError:
 def _toml(text: str, path: Path) -> tuple[Any, dict[str, str]]:
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; an integer of thousands of digits, too
         raise _syntax_error(path, None, str(error)) from error
     return tree, dict.fromkeys(_paths(tree), path.name)
 
@@ -81,6 +90,8 @@ def _json(text: str, path: Path) -> tuple[Any, dict[str, str]]:
         tree = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise _syntax_error(path, error.lineno, error.msg) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise _syntax_error(path, None, str(error)) from error
     return tree, dict.fromkeys(_paths(tree), path.name)
 
 
@@ -96,9 +107,23 @@ def _yaml(text: str, path: Path) -> tuple[Any, dict[str, str]]:
         raise _syntax_error(path, line, (error.problem or str(error)).split("\n")[0]) from error
     except YAMLError as error:
         raise _syntax_error(path, None, str(error).split("\n")[0]) from error
+    except ValueError as error:  # "2024-13-45" looks like a date and is none
+        raise _syntax_error(path, None, f"{error}; put text in quotes") from error
+    if _expanded_size(tree, {}) > _MAXIMUM_VALUES:
+        raise _syntax_error(path, None, f"its aliases stand for more than {_MAXIMUM_VALUES} values")
     origins: dict[str, str] = {}
     _note_lines(tree, path.name, "", origins)
     return ({} if tree is None else _plain(tree)), origins
+
+
+def _expanded_size(node: Any, known: dict[int, int]) -> int:
+    """Return how many values a tree has when each alias is written out."""
+    if not isinstance(node, (Mapping, list, tuple)):
+        return 1
+    if id(node) not in known:
+        items = node.values() if isinstance(node, Mapping) else node
+        known[id(node)] = 1 + sum(_expanded_size(item, known) for item in items)
+    return known[id(node)]
 
 
 def _note_lines(node: Any, file: str, prefix: str, origins: dict[str, str]) -> None:

@@ -43,6 +43,8 @@ def config_schema() -> dict[str, Any]:
     schema = object_schema(parameters_of(RunConfig), "rlctl run configuration")
     env = object_schema(parameters_of(EnvConfig), "environment")
     schema["properties"]["env"] = {"anyOf": [{"type": "string"}, env], "description": _doc(RunConfig, "env")}
+    callbacks = schema["properties"]["callbacks"]
+    schema["properties"]["callbacks"] = {**callbacks, "type": ["object", "array"], "items": {"type": "string"}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

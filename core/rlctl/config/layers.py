@@ -53,20 +53,27 @@ def _merge_into(
         # `env: CartPole-v1` and `env: {id: ...}` are one thing, so that a later layer can add to either.
         if path == "env" and isinstance(value, str):
             value = {"id": value}
-            origins["env.id"] = layer.origins.get(path, layer.origin)
         if path == "callbacks" and isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             value = {item: {} for item in value}
         if isinstance(value, Mapping):
             inner = target.get(key)
+            if not isinstance(inner, dict) or not value:  # it is new here, or said again as an empty one
+                origins[path] = _origin_in(layer, path)
             target[key] = inner = inner if isinstance(inner, dict) else {}
-            origins.setdefault(path, layer.origins.get(path, layer.origin))
             _merge_into(inner, value, layer, f"{path}.", origins)
         else:
             target[key] = value
             for stale in [known for known in origins if known.startswith(f"{path}.")]:
                 if stale != "env.id":
                     del origins[stale]
-            origins[path] = layer.origins.get(path, layer.origin)
+            origins[path] = _origin_in(layer, path)
+
+
+def _origin_in(layer: Layer, path: str) -> str:
+    """Return where `path`, or the shorthand that it was written as (`env: ID`, a list of callbacks), stands."""
+    while path and path not in layer.origins:
+        path = path.rpartition(".")[0]
+    return layer.origins.get(path, layer.origin)
 
 
 def parse_overrides(assignments: Iterable[str]) -> list[Layer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -67,12 +68,28 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prep
     _check_budget(prepared)
     _check_hyperparameters(prepared)
     _check_callbacks(prepared, registry)
-    _check_env(prepared, config)
-    if config is not None and prepared.worker is not None and prepared.algorithm is not None:
-        config = _complete(prepared, config)
-        _check_fit(prepared, config, registry)
-        prepared.config = config
+    _check_finite(prepared)
+    sound = config or _sound_part(prepared, shape_problems)
+    _check_env(prepared, sound)
+    if sound is not None and prepared.worker is not None and prepared.algorithm is not None:
+        sound = _complete(prepared, sound)
+        _check_fit(prepared, sound, registry)
+        prepared.config = sound if config is not None else None
     return prepared
+
+
+def _sound_part(prepared: Prepared, problems: list[Problem]) -> RunConfig | None:
+    """Return the configuration without the values that have `problems`, so that what is wrong with the rest is found too."""
+    values = dict(prepared.merged.values)
+    for problem in problems:
+        head, _, inner = problem.path.partition(".")
+        if problem.path not in values and head == "env" and inner and isinstance(values.get("env"), dict):
+            values["env"] = {key: value for key, value in values["env"].items() if key != inner}
+        else:
+            values.pop(problem.path if problem.path in values else head, None)
+    config, more = structure(Merged(values, prepared.merged.origins))
+    prepared.problems += more if config is not None else []
+    return config
 
 
 # ---- worker and preset ---------------------------------------------------------------------------------------------
@@ -184,9 +201,9 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
         return
     for name, options in named.items():
         where, origin = f"callbacks.{name}", prepared.merged.origin(f"callbacks.{name}")
-        if options is False:
+        if options is False and name in DEFAULT_CALLBACKS:
             continue
-        if options not in (True, None) and not isinstance(options, dict):
+        if not (options is None or isinstance(options, bool)) and not isinstance(options, dict):
             message = f"expected a mapping of options, true or false, got {options!r}"
             prepared.problems.append(Problem(where, message, origin=origin))
             continue
@@ -196,6 +213,8 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
             # A default callback whose package was left out is no mistake of the user's.
             if origin != "default":
                 prepared.problems.append(Problem(where, error.message, error.hint, origin, unavailable=True))
+            continue
+        if options is False:  # known, so no slip of the pen, and off
             continue
         prepared.callbacks[name] = found
         lacking = all_missing(found.descriptor.requires)
@@ -210,17 +229,30 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
 
 def _check_env(prepared: Prepared, config: RunConfig | None) -> None:
     """Look at the environment if the worker takes gymnasium's, also when other things are wrong already."""
-    worker, env = prepared.worker, prepared.merged.values.get("env")
-    if worker is None or "gymnasium" not in worker.descriptor.env_families or not isinstance(env, dict):
+    worker = prepared.worker
+    if config is None or worker is None or "gymnasium" not in worker.descriptor.env_families:
         return
-    if not isinstance(env.get("id"), str) or (config is None and _env_is_malformed(prepared)):
-        return
-    if not all_missing(["gymnasium"]):
-        prepared.env_facts = probe_env(env)
+    if config.env.id is not None and not all_missing(["gymnasium"]):
+        prepared.env_facts = probe_env(attrs.asdict(config.env))
 
 
-def _env_is_malformed(prepared: Prepared) -> bool:
-    return any(problem.path.startswith("env") for problem in prepared.problems)
+def _check_finite(prepared: Prepared) -> None:
+    """Refuse NaN and infinities anywhere, also in what only the environment or a plugin understands: JSON has none."""
+    found = {problem.path for problem in prepared.problems}
+
+    def look(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                look(item, f"{path}.{key}" if path else key)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                look(item, path)
+        elif isinstance(value, float) and not math.isfinite(value) and path not in found:
+            found.add(path)
+            origin = prepared.merged.origin(path)
+            prepared.problems.append(Problem(path, f"must be a finite number, got {value}", origin=origin))
+
+    look(prepared.merged.values, "")
 
 
 def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
@@ -251,11 +283,14 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
         try:
             registry.executor(config.executor)
         except RlctlError as error:
-            prepared.problems.append(Problem("executor", error.message, error.hint, unavailable=True))
+            origin = prepared.merged.origin("executor")
+            prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
     for plugin, check in registry.implementations("rlctl_check_run"):
         try:
             prepared.problems += list(check(**_accepted(check, config=config, worker=worker)))
         except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
+            if prepared.problems:  # the values that it stumbled over may be the ones refused already
+                continue
             message = f"the check of plugin {plugin.distribution} failed: {type(error).__name__}: {error}"
             prepared.problems.append(Problem("plugins", message, unavailable=True))
 

@@ -148,10 +148,14 @@ class Supervisor:
         )
 
     def _end(self, result: Result) -> Result:
-        if not self.directory.result.exists():
-            write_json(self.directory.result, finite(attrs.asdict(result)))
-        write_json(self.directory.analytics, analytics(self.directory))
-        append_event(self.directory.events, "run_ended", status=result.status, reason=result.reason)
+        self.directory.release_reserve()
+        try:
+            if not self.directory.result.exists():
+                write_json(self.directory.result, finite(attrs.asdict(result)))
+            write_json(self.directory.analytics, analytics(self.directory))
+            append_event(self.directory.events, "run_ended", status=result.status, reason=result.reason)
+        except OSError as error:
+            self.report(f"the outcome could not be written to {self.directory.path}: {error.strerror or error}")
         self.observers.call("rlctl_run_ended", run=self.info, result=result)
         return result
 

@@ -5,6 +5,7 @@ docs/run-directory.md describes each file for users.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ from rlctl.errors import RunDirectoryError
 from rlctl.runs.files import read_json, write_json
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RESERVE = "reserve"
 
 
 def new_run_id() -> str:
@@ -92,7 +94,12 @@ class RunDirectory:
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(text.splitlines()[-lines:]) if lines else ""
+
+    def release_reserve(self) -> None:
+        """Free the room that was kept for the end of the run, so that a full disk does not hide why it ended."""
+        with contextlib.suppress(OSError):
+            (self.path / "logs" / _RESERVE).unlink()
 
     def request_stop(self, reason: str) -> None:
         """Ask the worker to end at its next safe point; it looks about twice a second."""
@@ -106,13 +113,15 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
     """
     final = root / run_id
     partial = root / f".{run_id}.{os.getpid()}.partial"
-    made_root = not root.exists()
+    made_root = False
     try:
+        made_root = not root.exists()
         if final.exists():
             raise RunDirectoryError(f'there is a run "{run_id}" in {root} already.', hint="Choose another --run-id.")
         (partial / "logs").mkdir(parents=True)
         (partial / "backend").mkdir()
         (partial / "logs" / "worker.log").touch()
+        (partial / "logs" / _RESERVE).write_bytes(bytes(65_536))
         for name, data in files.items():
             write_json(partial / name, data)
         partial.rename(final)  # onto an empty directory only: a racing run of the same id fails here
@@ -124,6 +133,9 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
             f'cannot make the run\'s directory in "{root}": {error.strerror or error}.',
             hint="Choose another place with --runs-dir or RLCTL_RUNS_DIR.",
         ) from error
+    except BaseException:  # Ctrl-C, or data that is no JSON
+        _forget(partial, root if made_root else None)
+        raise
     return RunDirectory(final)
 
 

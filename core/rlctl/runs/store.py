@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from rlctl.errors import UsageError, did_you_mean
+from rlctl.errors import RunDirectoryError, UsageError, did_you_mean
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json
 
@@ -64,7 +64,7 @@ def read_record(directory: RunDirectory) -> Record:
 
 @frozen
 class RunStore:
-    """The runs below `root`; a folder is a run when it has a config.json."""
+    """The runs below `root`; a folder is a run when it has both config.json and manifest.json."""
 
     root: Path
 
@@ -73,7 +73,7 @@ class RunStore:
         if not self.root.is_dir():
             return []
         found = [
-            path for path in self.root.iterdir() if not path.name.startswith(".") and (path / "config.json").is_file()
+            path for path in self.root.iterdir() if not path.name.startswith(".") and _is_run(path)
         ]
         return [RunDirectory(path) for path in sorted(found, key=_creation, reverse=True)]
 
@@ -87,7 +87,7 @@ class RunStore:
         Raises UsageError when there is none or more than one.
         """
         path = Path(reference)
-        if (path / "config.json").is_file():
+        if reference and _is_run(path):
             return RunDirectory(path.resolve())
         directories = self.directories()
         if not directories:
@@ -99,7 +99,7 @@ class RunStore:
         exact = [item for item in directories if item.run_id == reference]
         if exact:
             return exact[0]
-        matches = [item for item in directories if reference and item.run_id.startswith(reference.upper())] or [
+        matches = [item for item in directories if reference and item.run_id.casefold().startswith(reference.casefold())] or [
             item for item in directories if reference and read_record(item).config.get("name") == reference
         ]
         if len(matches) == 1:
@@ -117,8 +117,17 @@ class RunStore:
                 f"run {directory.run_id} is still running.", hint=f"Stop it first: rlctl runs stop {directory.run_id}"
             )
         doomed = directory.path.with_name(f".{directory.run_id}.removed")
-        directory.path.rename(doomed)
-        shutil.rmtree(doomed)
+        try:
+            shutil.rmtree(doomed, ignore_errors=True)  # what an interrupted removal of the same id left
+            directory.path.rename(doomed)
+            shutil.rmtree(doomed)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot remove {directory.path}: {error.strerror or error}.") from error
+
+
+def _is_run(path: Path) -> bool:
+    # Many a folder of other programs has a config.json alone (every model of Hugging Face's), and runs can be removed.
+    return (path / "config.json").is_file() and (path / "manifest.json").is_file()
 
 
 def _creation(path: Path) -> tuple[float, str]:

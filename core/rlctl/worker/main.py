@@ -8,6 +8,7 @@ stdin is a pipe that the supervisor holds open: at its end nobody waits any more
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from pathlib import Path
@@ -48,7 +49,8 @@ def main(argv: list[str]) -> int:
         worker.train(run)
         result = _result_of(run)
     except BaseException as error:  # noqa: BLE001 - SystemExit from a library too: it must leave a readable result
-        traceback.print_exc()
+        with contextlib.suppress(Exception):  # the library may have closed stderr
+            traceback.print_exc()
         result = _failure_of(error, run, directory)
     _finish(directory, run, result)
     return result.exit_code
@@ -159,8 +161,9 @@ def _stop_code(stop: Stop) -> int:
 
 
 def _failure_of(error: BaseException, run: Run | None, directory: RunDirectory) -> Result:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the library may have closed it
+            stream.flush()
     failure = Failure(
         kind=type(error).__name__,
         message=str(error),
@@ -181,10 +184,12 @@ def _failure_of(error: BaseException, run: Run | None, directory: RunDirectory) 
 
 def _finish(directory: RunDirectory, run: Run | None, result: Result) -> None:
     """Tell the callbacks and write the result, in that order: who sees a result may rely on all files being closed."""
+    directory.release_reserve()
     try:
         if run is not None:
             run._dispatcher.call("rlctl_training_ended", result=result)  # noqa: SLF001 - the process around the run
     except _CriticalCallbackError as error:
         result = attrs.evolve(_failure_of(error, run, directory), step=result.step)
-    append_event(directory.events, "training_ended", status=result.status, reason=result.reason)
+    with contextlib.suppress(OSError):  # the result matters more, and says what is wrong if it is the disk
+        append_event(directory.events, "training_ended", status=result.status, reason=result.reason)
     write_json(directory.result, finite(attrs.asdict(result)))

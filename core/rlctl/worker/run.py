@@ -79,7 +79,7 @@ class Run:
         budget is used up or somebody wants the run to end; `stop` then says which. A library whose own loop already
         ends at `total_timesteps` may go on to its natural end when `stop.kind == "timesteps"`.
         """
-        self.step = step
+        self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
         seconds = time.perf_counter() - self._started
         if seconds >= self._next_beat:
             self._beat(seconds)
@@ -95,10 +95,10 @@ class Run:
         """Report a finished training episode: its undiscounted return and its length in steps of that environment."""
         episode = Episode(
             index=self.episodes,
-            step=self.step if step is None else step,
+            step=self.step if step is None else int(step),
             episode_return=float(episode_return),
             length=int(length),
-            env_index=env_index,
+            env_index=int(env_index),
             seconds=time.perf_counter() - self._started,
         )
         self.episodes += 1
@@ -108,8 +108,9 @@ class Run:
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
         """Report scalars under rlctl's names (docs/metrics.md) or, for a library's own, `backend/<its tag>`."""
         if values and self._dispatcher.wants("rlctl_metrics"):
-            at = self.step if step is None else step
-            metrics = Metrics(step=at, seconds=time.perf_counter() - self._started, values=values)
+            at = self.step if step is None else int(step)
+            numbers = {name: float(value) for name, value in values.items()}  # numpy's NaN would not be seen as one
+            metrics = Metrics(step=at, seconds=time.perf_counter() - self._started, values=numbers)
             self._dispatcher.call("rlctl_metrics", metrics=metrics)
 
     # ---- what the process around it calls --------------------------------------------------------------------------

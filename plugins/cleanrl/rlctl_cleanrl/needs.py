@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rlctl_cleanrl.scripts import Script
+import functools
+from collections.abc import Iterable
 
 # What rlctl puts in front of the scripts itself: gym over gymnasium, strtobool, and the source's own packages.
 SHIMMED = {"gym": "gymnasium", "distutils": "", "cleanrl": "", "cleanrl_utils": ""}
@@ -35,6 +33,7 @@ _PACKAGES = {
 }
 
 
+@functools.cache
 def _is_here(name: str) -> bool:
     import sys
     from importlib.machinery import PathFinder
@@ -46,22 +45,23 @@ def _is_here(name: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def missing_modules(script: Script) -> tuple[str, ...]:
-    """Return the modules that the script needs and this Python does not have; what rlctl stands in for is no need."""
-    needed = {SHIMMED.get(name, name) for name in script.imports} - {""}
+def missing_modules(imports: Iterable[str]) -> tuple[str, ...]:
+    """Return the modules that a script with these imports needs and this Python lacks; what rlctl stands in for is none."""
+    needed = {SHIMMED.get(name, name) for name in imports} - {""}
     return tuple(sorted(name for name in needed if not _is_here(name)))
 
 
-def why_unavailable(script: Script) -> str | None:
-    """Return why the script cannot run here and what would make it run; None where it can."""
+def why_unavailable(imports: Iterable[str]) -> str | None:
+    """Return why a script with these imports cannot run here and what would make it run; None where it can."""
     import sys
 
-    missing = missing_modules(script)
+    imports = set(imports)
+    missing = missing_modules(imports)
     for name, reason in _OUT_OF_REACH.items():
         if name in missing and not (name == "procgen" and sys.version_info < (3, 11)):
             return f"{reason}."
     for together, reason in _BROKEN.items():
-        if together <= set(script.imports):
+        if together <= imports:
             return f"{reason}."
     if not missing:
         return None

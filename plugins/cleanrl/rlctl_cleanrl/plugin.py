@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
-    NotAvailableError,
     ObservationSpace,
     RunConfig,
     WorkerDescriptor,
     hookimpl,
 )
 from rlctl.errors import Problem
-from rlctl_cleanrl.catalogue import CATALOGUE
 
 _DEFAULT = "ppo"
 _DEFAULT_STEPS = 500_000
@@ -48,25 +46,22 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Pro
 
 def _algorithms() -> Iterator[AlgorithmDescriptor]:
     """Yield the scripts of the source in use; before there is one, the names of those that would be fetched."""
-    from rlctl_cleanrl import sources
+    from rlctl_cleanrl.index import indexed_scripts
+    from rlctl_cleanrl.needs import why_unavailable
 
-    try:
-        source = sources.current()
-        scripts = sources.load_scripts(source) if source else ()
-    except NotAvailableError:
-        scripts = ()  # the copy is gone or altered: a run or `rlctl workers setup cleanrl` says so and what to do
-    for script in scripts:
-        from rlctl_cleanrl.scripts import why_unavailable
-
+    indexed = indexed_scripts()
+    for script in indexed:
         yield _descriptor(
-            script.name,
-            script.action_spaces,
-            image=script.image,
-            steps=script.default_total_timesteps,
-            fixed_num_envs=script.fixed_num_envs,
-            unavailable=why_unavailable(script),
+            script["name"],
+            tuple(script["action_spaces"]),
+            image=script["image"],
+            steps=script["default_total_timesteps"],
+            fixed_num_envs=script["fixed_num_envs"],
+            unavailable=why_unavailable(script["imports"]),
         )
-    if not scripts:
+    if not indexed:
+        from rlctl_cleanrl.catalogue import CATALOGUE
+
         for known in CATALOGUE:
             yield _descriptor(known.name, known.action_spaces, image=known.image)
 

@@ -12,7 +12,6 @@ from rlctl_cleanrl.needs import missing_modules, why_unavailable
 
 __all__ = [
     "RESERVED",
-    "SCHEMA_VERSION",
     "Parameter",
     "Script",
     "missing_modules",
@@ -21,9 +20,6 @@ __all__ = [
     "to_argv",
     "why_unavailable",
 ]
-
-SCHEMA_VERSION = 1
-"""Raise it whenever what is read from a script changes: it is part of the key of the cached index."""
 
 RESERVED = frozenset(
     {

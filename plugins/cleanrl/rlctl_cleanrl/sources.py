@@ -13,10 +13,10 @@ from attrs import asdict, frozen
 
 from rlctl.errors import NotAvailableError
 from rlctl_cleanrl import fetching, snapshots
-from rlctl_cleanrl.scripts import SCHEMA_VERSION, Parameter, Script, read_scripts
+from rlctl_cleanrl.index import INDEX, POINTER, cache_root, index_key
+from rlctl_cleanrl.scripts import Parameter, Script, read_scripts
 
 Report = Callable[[str], None]
-_INDEX = "index.json"
 _REPAIR = "Run `rlctl workers setup cleanrl`, with the `--source` that you want."
 
 
@@ -34,19 +34,12 @@ class Source:
     sha256: str
 
 
-def cache_root() -> Path:
-    """Return the folder of CleanRL's copies: in $RLCTL_CACHE_DIR, $XDG_CACHE_HOME/rlctl or ~/.cache/rlctl."""
-    own, xdg = os.environ.get("RLCTL_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
-    base = Path(own).expanduser() if own else Path(xdg) / "rlctl" if xdg else Path.home() / ".cache" / "rlctl"
-    return base.absolute() / "cleanrl"
-
-
 def current() -> Source | None:
     """Return the source that is in use, None before the first; nothing is fetched and no file is verified.
 
     Raises NotAvailableError where one was chosen and its copy is gone: another one is never put in its place silently.
     """
-    pointer = cache_root() / "current.json"
+    pointer = cache_root() / POINTER
     try:
         chosen = json.loads(pointer.read_text(encoding="utf-8"))
         name = Path(str(chosen["snapshot"])).name
@@ -94,9 +87,9 @@ def load_scripts(source: Source, report: Report | None = None) -> tuple[Script, 
 
     `report` is called with one sentence for each script that cannot be read.
     """
-    key = f"{SCHEMA_VERSION}:{source.sha256}"
+    key = index_key(source.sha256)
     try:
-        index = json.loads((source.path / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((source.path / INDEX).read_text(encoding="utf-8"))
         if index["key"] == key:
             found = tuple(_script(entry, source.path) for entry in index["scripts"])
             _tell(index["problems"], report)
@@ -108,7 +101,7 @@ def load_scripts(source: Source, report: Report | None = None) -> tuple[Script, 
     scripts = read_scripts(source.path, lambda text: problems.append(text.replace(f"{source.path}{os.sep}", "")))
     entries = [{**asdict(s), "path": s.path.relative_to(source.path).as_posix()} for s in scripts]
     with suppress(OSError):  # a cache that is only readable serves as well, more slowly
-        snapshots.write_json(source.path / _INDEX, {"key": key, "scripts": entries, "problems": problems})
+        snapshots.write_json(source.path / INDEX, {"key": key, "scripts": entries, "problems": problems})
     _tell(problems, report)
     return scripts
 
@@ -183,7 +176,7 @@ def _installed(made: Path, final: Path | None, kind: str, origin: str, version: 
 
 def _chosen(source: Source) -> Source:
     """Make it the current source, in one step, unless it is already."""
-    pointer = cache_root() / "current.json"
+    pointer = cache_root() / POINTER
     value = {"kind": source.kind, "origin": source.origin, "version": source.version}
     value |= {"snapshot": source.path.name, "sha256": source.sha256}
     try:

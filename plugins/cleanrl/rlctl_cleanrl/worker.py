@@ -86,7 +86,7 @@ def _uses_cuda(name: str) -> bool:
 
 
 def _prepare_env(run: Run) -> None:
-    """Let the script's `make(env_id)` give the configured environment: its arguments go into this process's registry."""
+    """Let the script's `make(env_id)` give the configured environment: arguments go into this process's registry."""
     import_environments(run.env)
     spec = gymnasium.spec(run.info.env_id)
     spec.kwargs.update(run.env.get("kwargs") or {})

@@ -6,6 +6,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from rlctl import Parameter, parameters_of
+
 
 def _value(default: Any, doc: str, **limits: Any) -> Any:
     if isinstance(default, list):
@@ -36,3 +38,8 @@ class DqnHyperparameters:
     max_grad_norm: float | None = _value(None, "Gradients are scaled to at most this norm.", exclusive_minimum=0)
     hidden_sizes: list[int] = _value([120, 84], "Units of the hidden layers.")
     activation: str = _value("relu", "Between the layers.", choices=("relu", "tanh", "elu", "silu"))
+
+
+def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:  # noqa: ARG001 - there is one so far
+    """Return the settings of an algorithm of this worker."""
+    return parameters_of(DqnHyperparameters)

@@ -1,7 +1,6 @@
 """What this package brings to rlctl: descriptors only."""
 
-from rlctl import ActionSpace, AlgorithmDescriptor, ObservationSpace, WorkerDescriptor, hookimpl, parameters_of
-from rlctl_dqn.config import DqnHyperparameters
+from rlctl import ActionSpace, AlgorithmDescriptor, ObservationSpace, WorkerDescriptor, hookimpl
 
 
 @hookimpl
@@ -17,7 +16,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
                     summary="Deep Q-network (Mnih et al. 2015) for vector observations; defaults of CleanRL's dqn.py",
                     action_spaces=(ActionSpace.DISCRETE,),
                     observation_spaces=(ObservationSpace.VECTOR,),
-                    hyperparameters=parameters_of(DqnHyperparameters),
+                    hyperparameters="rlctl_dqn.config:hyperparameters",
                     default_env="CartPole-v1",
                     default_total_timesteps=500_000,
                 ),

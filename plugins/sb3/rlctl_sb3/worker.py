@@ -67,10 +67,10 @@ def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
     def update(num_timesteps: int, _: int) -> None:
         model._current_progress_remaining = max(0.0, 1.0 - num_timesteps / run.horizon)  # noqa: SLF001 - SB3's own hook
 
-    model._update_current_progress_remaining = update  # type: ignore[method-assign]  # noqa: SLF001
+    setattr(model, "_update_current_progress_remaining", update)  # noqa: B010 - a method of the instance, on purpose
 
 
-class _RunCallback(BaseCallback):  # type: ignore[misc]
+class _RunCallback(BaseCallback):
     """Reports every step and finished episode, and ends `learn` when the run is to stop."""
 
     def __init__(self, run: Run) -> None:
@@ -91,7 +91,7 @@ class _RunCallback(BaseCallback):  # type: ignore[misc]
         return run.stop is not None and run.stop.kind == "timesteps"
 
 
-class _RunWriter(KVWriter):  # type: ignore[misc]
+class _RunWriter(KVWriter):
     """Takes what SB3 logs: each of its tags under backend/, those that rlctl has a name for under that, too."""
 
     def __init__(self, run: Run) -> None:

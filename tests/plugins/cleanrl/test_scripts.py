@@ -300,16 +300,16 @@ def test_why_a_script_is_unavailable(
     (tmp_path / "some_module_of_ours").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     script = read_script(write(tmp_path, "import some_module_of_ours, gym\nfrom cleanrl_utils import x\n" + ARGPARSE))
-    assert "some_module_of_ours" in missing_modules(script)
-    assert not {"gym", "cleanrl_utils", "argparse"} & set(missing_modules(script))
-    assert "`pip install some_module_of_ours" in str(why_unavailable(script))
+    assert "some_module_of_ours" in missing_modules(script.imports)
+    assert not {"gym", "cleanrl_utils", "argparse"} & set(missing_modules(script.imports))
+    assert "`pip install some_module_of_ours" in str(why_unavailable(script.imports))
     (tmp_path / "some_module_of_ours" / "__init__.py").touch()
-    assert "some_module_of_ours" not in missing_modules(script)
-    assert "not on PyPI" in str(why_unavailable(released["ppo_continuous_action_isaacgym"]))
-    assert "flax" in str(why_unavailable(released["ppo_atari_envpool_xla_jax"]))
-    assert "SuperSuit" in str(why_unavailable(released["ppo_pettingzoo_ma_atari"]))
+    assert "some_module_of_ours" not in missing_modules(script.imports)
+    assert "not on PyPI" in str(why_unavailable(released["ppo_continuous_action_isaacgym"].imports))
+    assert "flax" in str(why_unavailable(released["ppo_atari_envpool_xla_jax"].imports))
+    assert "SuperSuit" in str(why_unavailable(released["ppo_pettingzoo_ma_atari"].imports))
     if sys.version_info >= (3, 11):
-        assert "no wheel for procgen on this Python" in str(why_unavailable(released["ppo_procgen"]))
+        assert "no wheel for procgen on this Python" in str(why_unavailable(released["ppo_procgen"].imports))
 
 
 def values_of(script: Script) -> st.SearchStrategy[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import random
@@ -55,9 +56,20 @@ def _before(run: Run) -> None:
         sys.stdout.buffer.write(garbage[:left])
         left -= len(garbage)
     sys.stdout.flush()
+    for descriptor in settings["close_fds"]:
+        os.close(descriptor)
+    if settings["close_streams"]:
+        sys.stdout.close()
+        sys.stderr.close()
     if settings["child_seconds"]:
         child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({settings['child_seconds']})"])
         (run.directory.backend / "child.pid").write_text(str(child.pid))
+
+
+def _fill_disk(run: Run) -> None:
+    with (run.directory.backend / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1024))
 
 
 def _misbehave(run: Run, step: int) -> None:
@@ -69,7 +81,9 @@ def _misbehave(run: Run, step: int) -> None:
     if due("raise_at"):
         raise RuntimeError(f"told to raise at step {step}")
     if due("exit_at"):
-        sys.exit(7)
+        sys.exit(settings["exit_code"])
+    if due("fill_disk_at"):
+        _fill_disk(run)
     if due("vanish_at"):
         os._exit(9)
     if due("kill_at"):

@@ -1,0 +1,237 @@
+"""What every worker promises, as tests that a plugin inherits."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+
+from rlctl import EnvConfig, Episode, RunConfig, RunResult, run
+from rlctl.config.schema import SEED_MAXIMUM
+from rlctl.launch.local import LocalExecutor
+from rlctl.plugins import discover
+from rlctl.requirements import all_missing
+from rlctl.runs.directory import RunDirectory, state_of
+from rlctl.runs.files import read_json
+from rlctl.testing import processes
+from rlctl.vocabulary import is_known
+
+FILES = (
+    "config.json", "manifest.json", "status.json", "result.json", "analytics.json", "events.jsonl", "episodes.jsonl",
+    "metrics.jsonl", "logs/worker.log",
+)  # fmt: skip
+QUIET: dict[str, Any] = {"progress": False}
+ENDLESS = 1_000_000_000
+
+
+@attrs.frozen
+class Stopped:
+    """How a worker process ended that was sent SIGTERM, and who of its group was alive two seconds later."""
+
+    directory: RunDirectory
+    exit_code: int
+    survivors: list[int]
+
+
+class WorkerContract:
+    """Inherit it as `class TestMine(WorkerContract)` and say which worker, algorithm and environment to try.
+
+    It trains four times with the budget and once until it is stopped, so choose a budget of seconds that still has
+    several episodes, and hyper-parameters with which learning starts within it. A promise that a worker cannot keep is
+    overridden with `pytest.mark.xfail(reason=...)`, never deleted.
+    """
+
+    worker: ClassVar[str]
+    algo: ClassVar[str | None] = None
+    env: ClassVar[str | Mapping[str, Any] | None] = None
+    total_timesteps: ClassVar[int] = 2000
+    hyperparameters: ClassVar[Mapping[str, Any]] = {}
+    seed: ClassVar[int] = 1
+    max_overshoot: ClassVar[int] = 0
+    """Steps that it may take beyond its budget, because it advances by more than one at a time."""
+    stop_seconds: ClassVar[float] = 30.0
+    """Seconds within which it has ended after it was asked to."""
+
+    # ---- what it trains --------------------------------------------------------------------------------------------
+
+    @classmethod
+    def config(cls, **changes: Any) -> RunConfig:
+        """Return the configuration of the trained runs; override it for what the attributes cannot say."""
+        env = {"id": cls.env} if isinstance(cls.env, str) else dict(cls.env or {})
+        said: dict[str, Any] = {
+            "worker": cls.worker, "algo": cls.algo, "env": EnvConfig(**env), "total_timesteps": cls.total_timesteps,
+            "hyperparameters": dict(cls.hyperparameters), "seed": cls.seed, "device": "cpu", "callbacks": QUIET,
+        }  # fmt: skip
+        return RunConfig(**{**said, **changes})
+
+    @classmethod
+    def train(cls, root: Path, **changes: Any) -> RunResult:
+        """Train to the end of the budget; the test fails with the worker's own words if that fails."""
+        outcome = run(cls.config(**changes), runs_dir=root)
+        failure = outcome.result.failure
+        assert failure is None, f"{outcome.result.reason}\n{failure.traceback or failure.log_tail}"
+        return outcome
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+        """A run to the end of its budget, that most promises are about."""
+        return cls.train(tmp_path_factory.mktemp("trained"))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def observed(cls, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+        """The same run again, seen by as many callbacks as there are."""
+        callbacks = {**QUIET, "jsonl": {}}
+        if not all_missing(discover().callback("tensorboard").descriptor.requires):
+            callbacks["tensorboard"] = {}
+        return cls.train(tmp_path_factory.mktemp("observed"), callbacks=callbacks)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stopped(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
+        """A run that is sent SIGTERM in its midst."""
+        config = cls.config(total_timesteps=ENDLESS)
+        process, directory = processes.start_worker(config, tmp_path_factory.mktemp("stopped"))
+        try:
+            processes.wait_until(lambda: _has_stepped(process, directory), 120, "the worker has taken a step")
+            process.send_signal(signal.SIGTERM)
+            exit_code = process.wait(cls.stop_seconds)
+            yield Stopped(directory, exit_code, _survivors(process.pid))
+        finally:
+            LocalExecutor().kill(process)
+            assert process.stdin is not None
+            process.stdin.close()
+
+    # ---- what it declares ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def front(cls) -> dict[str, Any]:
+        """Return what a fresh process finds that asks the plugin for its workers."""
+        plugin = discover().worker(cls.worker).plugin
+        identity = (plugin.distribution, plugin.name, "rlctl_workers", cls.worker)
+        found: dict[str, Any] = processes.ask_python(processes.FRONT, *identity, *processes.HEAVY)
+        return found
+
+    def test_listing_it_imports_nothing_heavy(self) -> None:
+        """Asking for the worker, its algorithms and their hyper-parameters imports no backend, torch, numpy or gymnasium."""
+        assert self.front()["imported"] == []
+
+    def test_its_defaults_are_valid(self) -> None:
+        """Every algorithm lists its hyper-parameters, and their defaults pass their own validation."""
+        assert self.front()["problems"] == []
+
+    def test_its_entry_point_resolves(self) -> None:
+        """The entry point names something callable that can be imported where the worker runs."""
+        assert processes.ask_python(processes.RESOLVES, discover().worker(self.worker).descriptor.entry_point)
+
+    def test_what_it_requires_is_installed(self) -> None:
+        """Everything that the descriptor requires is here, or the other promises would mean nothing."""
+        assert all_missing(discover().worker(self.worker).descriptor.requires) == []
+
+    # ---- budget and records ----------------------------------------------------------------------------------------
+
+    def test_it_respects_its_budget(self, trained: RunResult) -> None:
+        """It takes at least as many steps as its budget, and at most `max_overshoot` more."""
+        assert trained.result.status == "finished"
+        assert 0 <= trained.result.step - self.total_timesteps <= self.max_overshoot
+
+    def test_it_leaves_every_file(self, trained: RunResult) -> None:
+        """A finished run has all files of a run's directory, and what is JSON in them can be read."""
+        missing = [name for name in FILES if not (trained.directory / name).is_file()]
+        assert missing == []
+        for name in FILES:
+            text = (trained.directory / name).read_text(encoding="utf-8")
+            for part in [text] if name.endswith(".json") else text.splitlines() if name.endswith(".jsonl") else []:
+                json.loads(part)
+
+    def test_its_manifest_says_what_ran(self, trained: RunResult) -> None:
+        """The manifest names the worker, its distribution's version and the seed."""
+        manifest = read_json(trained.directory / "manifest.json") or {}
+        plugin = discover().worker(self.worker).plugin
+        assert manifest["seed"] == self.seed
+        assert manifest["worker"]["name"] == self.worker
+        assert (manifest["worker"]["distribution"], manifest["worker"]["version"]) == (
+            plugin.distribution,
+            plugin.version,
+        )
+
+    def test_its_episodes_are_well_formed(self, trained: RunResult) -> None:
+        """Episodes are numbered from 0 without a gap, their steps never decrease, each has at least one step."""
+        episodes = trained.episodes()
+        assert episodes, "the budget is too small for a single episode"
+        assert [episode.index for episode in episodes] == list(range(len(episodes)))
+        assert len(episodes) == trained.result.episodes
+        steps = [episode.step for episode in episodes]
+        assert steps == sorted(steps)
+        assert 0 < steps[0] <= steps[-1] <= trained.result.step
+        assert min(episode.length for episode in episodes) >= 1
+
+    def test_its_episodes_fit_into_its_steps(self, trained: RunResult) -> None:
+        """All finished episodes together have no more steps than the run."""
+        assert sum(episode.length for episode in trained.episodes()) <= trained.result.step
+
+    def test_its_metrics_bear_known_names(self, trained: RunResult) -> None:
+        """Metrics are named in rlctl's vocabulary (`rlctl.vocabulary`, docs/metrics.md) or under `backend/`."""
+        metrics = trained.metrics()
+        assert metrics, "no metric was reported: is the budget too small for one update?"
+        names = {name for line in metrics for name in line.values}
+        assert sorted(name for name in names if not is_known(name)) == []
+
+    # ---- seeds and observers ---------------------------------------------------------------------------------------
+
+    def test_the_same_seed_gives_the_same_episodes(self, trained: RunResult, observed: RunResult) -> None:
+        """Two runs of the same seed have the same episodes, to the last bit."""
+        assert _trajectory(observed.episodes()) == _trajectory(trained.episodes())
+
+    def test_another_seed_gives_other_episodes(
+        self, trained: RunResult, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """A run of another seed has other episodes: the seed reaches the training."""
+        other = self.train(tmp_path_factory.mktemp("other"), seed=(self.seed + 1) % SEED_MAXIMUM)
+        assert _trajectory(other.episodes()) != _trajectory(trained.episodes())
+
+    def test_observing_it_changes_nothing(self, observed: RunResult, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """A run that nothing but the `empty` callback sees ends as one that several callbacks see."""
+        alone: dict[str, Any] = {**QUIET, "jsonl": False, "empty": {}}
+        unseen = self.train(tmp_path_factory.mktemp("unseen"), callbacks=alone).result
+        seen = observed.result
+        assert (unseen.step, unseen.episodes, unseen.return_mean) == (seen.step, seen.episodes, seen.return_mean)
+
+    # ---- stopping --------------------------------------------------------------------------------------------------
+
+    def test_it_stops_when_asked(self, stopped: Stopped) -> None:
+        """SIGTERM ends it at its next safe point, with a result that says so and exit code 143."""
+        assert (stopped.exit_code, state_of(stopped.directory)) == (143, "stopped")
+        result = read_json(stopped.directory.result) or {}
+        assert (result["reason"], result["exit_code"]) == ("stopped by SIGTERM", 143)
+        assert 0 < result["step"] < ENDLESS
+
+    def test_it_leaves_no_process_behind(self, stopped: Stopped) -> None:
+        """When it has stopped, nothing that it started still runs."""
+        assert stopped.survivors == []
+
+
+def _has_stepped(process: subprocess.Popen[bytes], directory: RunDirectory) -> bool:
+    assert process.poll() is None, f"the worker ended early:\n{directory.log_tail(40)}"
+    return bool((read_json(directory.status) or {}).get("step"))
+
+
+def _survivors(group: int) -> list[int]:
+    """Return who is left of a process group; a process that is just ending gets two seconds."""
+    try:
+        processes.wait_until(lambda: not processes.members_of_group(group), 2, "the group is empty")
+    except AssertionError:
+        return processes.members_of_group(group)
+    return []
+
+
+def _trajectory(episodes: list[Episode]) -> list[tuple[int, str, int, int]]:
+    """Return what of the episodes does not depend on the clock; a return as text that tells all of its bits."""
+    return [(item.step, float(item.episode_return).hex(), item.length, item.env_index) for item in episodes]

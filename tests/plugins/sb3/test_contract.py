@@ -1,0 +1,23 @@
+"""Stable-Baselines3's algorithms keep what every worker promises."""
+
+from rlctl.testing import WorkerContract
+
+
+class TestPpo(WorkerContract):
+    """An on-policy algorithm with discrete actions: it advances by rollouts of 512 steps."""
+
+    worker = "sb3"
+    algo = "ppo"
+    env = "CartPole-v1"
+    total_timesteps = 4096
+    hyperparameters = {"n_steps": 512}
+
+
+class TestSac(WorkerContract):
+    """An off-policy algorithm with continuous actions: it learns at each step and reports at every fourth episode."""
+
+    worker = "sb3"
+    algo = "sac"
+    env = {"id": "Pendulum-v1", "max_episode_steps": 50}
+    total_timesteps = 400
+    hyperparameters = {"learning_starts": 100}
