@@ -50,10 +50,10 @@ def native_tags() -> str:
     own = reported_names(ROOT / "plugins/dqn/rlctl_dqn")
 
     def cell(name: str, worker: str) -> str:
-        return ", ".join(f"`{tag}`" for tag, known in tags[worker].items() if known == name) or "–"
+        return ", ".join(f"`{tag}`" for tag, known in tags[worker].items() if known == name) or "-"
 
     rows = [
-        f"| `{name}` | {'yes' if name in own else '–'} | {cell(name, 'sb3')} | {cell(name, 'cleanrl')} |"
+        f"| `{name}` | {'yes' if name in own else '-'} | {cell(name, 'sb3')} | {cell(name, 'cleanrl')} |"
         for name in VOCABULARY
         if not name.startswith("episode/")
     ]
@@ -94,7 +94,7 @@ def main() -> int:
             if "--check" not in sys.argv:
                 path.write_text(new, encoding="utf-8")
     for line in stale:
-        print(f"{'out of date' if '--check' in sys.argv else 'written'}: {line}", file=sys.stderr)
+        sys.stderr.write(f"{'out of date' if '--check' in sys.argv else 'written'}: {line}\n")
     return 1 if stale and "--check" in sys.argv else 0
 
 

@@ -154,6 +154,22 @@ def fast_cli(rlctl_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 @pytest.fixture(scope="session")
+def fetched_cleanrl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that CleanRL's scripts have been fetched into, once for the session, as `rlctl run` would."""
+    cache = tmp_path_factory.mktemp("cleanrl-cache")
+    command = [sys.executable, "-m", "rlctl", "workers", "setup", "cleanrl"]
+    subprocess.run(command, env={**os.environ, "RLCTL_CACHE_DIR": str(cache)}, check=True, stdin=subprocess.DEVNULL)
+    return cache
+
+
+@pytest.fixture
+def cleanrl_cache(fetched_cleanrl: Path, rlctl_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the test use the session's cache, so that its runs fetch nothing."""
+    monkeypatch.setenv("RLCTL_CACHE_DIR", str(fetched_cleanrl))
+    return fetched_cleanrl
+
+
+@pytest.fixture(scope="session")
 def wait_until() -> Callable[..., Any]:
     """Return `wait_until(condition, timeout=30)`: waits until the condition holds and returns what it returned."""
     import time

@@ -12,7 +12,7 @@ from rlctl.config.layers import Layer
 from rlctl.config.schema import RunConfig, to_tree
 from rlctl.descriptors import resolve
 from rlctl.errors import RlctlError
-from rlctl.events import Episode, Metrics, Result, RunInfo
+from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.start import create_run, host_callbacks, make_executor, task_for
 from rlctl.launch.supervise import Supervisor
@@ -40,7 +40,7 @@ class RunResult:
 
     def episodes(self) -> list[Episode]:
         """Return the finished training episodes, oldest first; empty if the `jsonl` callback was off."""
-        return [Episode.from_json(line) for line in read_lines(RunDirectory(self.directory).episodes)]
+        return list(episodes_of(read_lines(RunDirectory(self.directory).episodes)))
 
     def metrics(self) -> list[Metrics]:
         """Return the scalars that were reported, oldest first; empty if the `jsonl` callback was off."""

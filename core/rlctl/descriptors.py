@@ -243,6 +243,10 @@ class CallbackDescriptor:
     requires: tuple[str, ...] = field(default=(), converter=_tuple)
     api_version: int = API_VERSION
 
+    def __attrs_post_init__(self) -> None:
+        if self.critical and self.process is not Process.WORKER:
+            raise ValueError(f'callback "{self.name}": only a callback in the worker process can be critical')
+
 
 @frozen(kw_only=True)
 class ExecutorDescriptor:

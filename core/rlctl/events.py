@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ class Episode:
             index=line["episode"], step=line["step"], episode_return=_number(line, "return"),
             length=line["length"], env_index=line["env"], seconds=line["seconds"],
         )  # fmt: skip
+
+
+def episodes_of(lines: Iterable[Mapping[str, Any]]) -> Iterator[Episode]:
+    """Yield the episodes of an episodes.jsonl; a line that is none is passed over, as a torn one is."""
+    for line in lines:
+        try:
+            episode = Episode.from_json(line)
+        except (KeyError, TypeError, AttributeError):
+            continue
+        yield episode
 
 
 @frozen(kw_only=True)
@@ -133,6 +143,13 @@ def json_safe(line: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in line.items()
     }
     return {**out, "nonfinite": flags} if flags else out
+
+
+def restored(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `json_safe` was given, for a line whose numbers are not nested."""
+    flags = line.get("nonfinite", {})
+    kept = ((key, value) for key, value in line.items() if key != "nonfinite")
+    return {key: _NONFINITE[flags[key]] if key in flags else value for key, value in kept}
 
 
 def _number(line: Mapping[str, Any], name: str, flagged: Mapping[str, Any] | None = None) -> float:

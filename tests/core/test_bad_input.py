@@ -20,13 +20,16 @@ def refused(cli: Cli, tmp_path: Path) -> Callable[..., list[str]]:
     Wherever it is used, it also holds that stdout stays empty, that no traceback is shown, and that nothing is written.
     """
 
+    def files() -> list[Path]:
+        return sorted(path for path in cli.folder.rglob("*") if "__pycache__" not in path.parts)  # type: ignore[attr-defined]
+
     def refuse(code: int, *arguments: object) -> list[str]:
-        before = sorted(cli.folder.rglob("*"))  # type: ignore[attr-defined]
+        before = files()
         outcome = cli("run", *arguments)
         assert (outcome.code, outcome.out) == (code, ""), outcome.err
         assert "Traceback" not in outcome.err
         assert not (tmp_path / "runs").exists()
-        assert sorted(cli.folder.rglob("*")) == before  # type: ignore[attr-defined]
+        assert files() == before
         lines = outcome.err.splitlines()
         assert all(line.startswith("rlctl: ") for line in lines), outcome.err
         return [line.removeprefix("rlctl: ") for line in lines if not line.endswith("nothing was started")]
@@ -172,19 +175,16 @@ def test_dqn_on_pendulum(refused: Callable[..., list[str]]) -> None:
     assert line.startswith("env.id: Pendulum-v1 has box actions (Box(-2.0, 2.0, (1,), float32)), dqn/dqn needs discrete.")
 
 
-@pytest.mark.parametrize(("target", "env"), [("sb3/sac", "CartPole-v1"), ("sb3/dqn", "Pendulum-v1"), ("cleanrl/dqn", "Pendulum-v1")])
-def test_the_other_backends_on_the_wrong_environment(cli: Cli, target: str, env: str) -> None:
-    """SAC on CartPole and DQN on Pendulum are refused for every backend, with algorithms of it that do fit."""
-    worker = target.split("/")[0]
-    pytest.importorskip(f"rlctl_{worker}", reason=f"the plugin {worker} is not installed")
-    if target.split("/")[1] not in str(cli("workers", "show", worker, "--json").out):
-        pytest.skip(f"{target} is not set up here")
+@pytest.mark.parametrize(("target", "env"), [("sb3/sac", "CartPole-v1"), ("sb3/dqn", "Pendulum-v1")])
+def test_sb3_on_the_wrong_environment(refused: Callable[..., list[str]], target: str, env: str) -> None:
+    """SAC on CartPole and DQN on Pendulum are refused, with the algorithms of the worker that do fit."""
+    pytest.importorskip("rlctl_sb3", reason="the plugin sb3 is not installed")
 
-    outcome = cli("run", target, env)
+    (line,) = refused(2, target, env)
 
-    assert outcome.code == 2, outcome.err
-    assert f"env.id: {env} has " in outcome.err
-    assert "fit: " in outcome.err or worker == "cleanrl"
+    assert line.startswith(f"env.id: {env} has ")
+    assert "These of sb3 fit: " in line
+    assert "ppo" in line
 
 
 def test_images_for_a_network_of_vectors(refused: Callable[..., list[str]], cli: Cli) -> None:
@@ -244,7 +244,7 @@ def test_a_pettingzoo_environment(refused: Callable[..., list[str]], cli: Cli) -
         ("sys.exit(0)", "SystemExit"),
         ("os._exit(5)", "code 5"),
         ("os.kill(os.getpid(), 11)", "SIGSEGV"),
-        ("print('garbage' * 100000)", "no attribute"),
+        ("print('garbage' * 100000)", "AttributeError"),
     ],
 )
 def test_an_environment_that_cannot_be_made(refused: Callable[..., list[str]], cli: Cli, body: str, words: str) -> None:
@@ -445,7 +445,7 @@ def test_an_empty_configuration_file(refused: Callable[..., list[str]], cli: Cli
     assert refused(2, "exp.yaml") == ["worker: is required"]
 
 
-@pytest.mark.parametrize("code", [("--set", "hyperparameters.learning_rate=.inf"), ("--set", "env.kwargs.x=.nan"), ("--grace", ".inf")])
+@pytest.mark.parametrize("code", [("--set", "hyperparameters.step_seconds=.inf"), ("--set", "env.kwargs.x=.nan"), ("--grace", ".inf")])
 def test_numbers_without_end(refused: Callable[..., list[str]], site: Callable[..., Any], code: tuple[str, ...]) -> None:
     """An infinite or undefined number is refused before a folder is made."""
     site("toy_worker")

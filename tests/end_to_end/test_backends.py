@@ -15,7 +15,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("target", RUNS)
-def test_a_run_of_twenty_thousand_steps_leaves_the_same_files_for_every_backend(target, cli, tmp_path):
+def test_a_run_of_twenty_thousand_steps_leaves_the_same_files_for_every_backend(target, cli, cleanrl_cache, tmp_path):
     """config, manifest, status, result, metrics and episodes have the same names and keys whatever trained."""
     answer = cli("run", *RUNS[target], "-n", "20000", "--run-id", "r", "--runs-dir", tmp_path, "--json", timeout=280)
 
@@ -48,7 +48,7 @@ def test_a_run_of_twenty_thousand_steps_leaves_the_same_files_for_every_backend(
         ("rpo_continuous_action", "Pendulum-v1", ["num_steps=256"]),
     ],
 )
-def test_a_cleanrl_script_trains_and_its_episodes_are_logged(algo, env, settings, cli, tmp_path):
+def test_a_cleanrl_script_trains_and_its_episodes_are_logged(algo, env, settings, cli, cleanrl_cache, tmp_path):
     """Every algorithm that needs no further package runs unmodified and its episodes arrive."""
     sets = [word for item in settings for word in ("--set", f"hyperparameters.{item}")]
     answer = cli(

@@ -21,7 +21,19 @@ def test_sb3_ppo_gives_the_returns_of_its_script_by_hand(seed, cli, tmp_path):
     )
 
     answer = cli(
-        "run", "sb3/ppo", "CartPole-v1", "-n", "5000", "-s", seed, "--device", "cpu", "--run-id", "r", "--runs-dir", tmp_path
+        "run",
+        "sb3/ppo",
+        "CartPole-v1",
+        "-n",
+        "5000",
+        "-s",
+        seed,
+        "--device",
+        "cpu",
+        "--run-id",
+        "r",
+        "--runs-dir",
+        tmp_path,
     )
 
     assert answer.code == 0, answer.err
@@ -30,7 +42,7 @@ def test_sb3_ppo_gives_the_returns_of_its_script_by_hand(seed, cli, tmp_path):
     assert ours == json.loads(by_hand.stdout)
 
 
-def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_in_gymnasium_0_29(cli, tmp_path):
+def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_in_gymnasium_0_29(cli, cleanrl_cache, tmp_path):
     """CleanRL's PPO under rlctl has the recorded returns of the bare script, whose recipe is in plugins/cleanrl/reference."""
     recorded = json.loads((REPOSITORY / "plugins" / "cleanrl" / "reference" / "1.2.0-ppo.json").read_text())
     bare = [(step, float.fromhex(value)) for step, value, *_ in recorded["episodes"]]

@@ -14,7 +14,7 @@ import click
 
 from rlctl.cli._render import json_option, note, number, pairs, print_json, table
 from rlctl.errors import UsageError
-from rlctl.events import Episode
+from rlctl.events import Episode, episodes_of
 from rlctl.runs.directory import RunDirectory, host_name, is_alive
 from rlctl.runs.files import LineReader, read_json, read_lines
 from rlctl.runs.store import Record, RunStore, default_root, read_record
@@ -49,7 +49,7 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--worker", help="Only runs of this worker.")
 @click.option("--env", help="Only runs in this environment.")
-@click.option("--state", help="Only runs in this state: running, finished, stopped, failed or lost.")
+@click.option("--state", type=click.Choice(["created", "running", *_ENDED]), help="Only runs in this state.")
 @click.option("--label", metavar="NAME=TEXT", help="Only runs with this label.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many, the newest.")
 @_runs_dir
@@ -57,7 +57,9 @@ def runs() -> None:
 def list_runs(as_json: bool, runs_dir: Path | None, limit: int | None, label: str | None, **wanted: str | None) -> None:
     """List runs, newest first."""
     store = RunStore(runs_dir or default_root())
-    name, _, text = (label or "").partition("=")
+    name, separator, text = (label or "").partition("=")
+    if label is not None and not separator:
+        raise UsageError(f'--label: expected name=text, got "{label}".')
     rows = []
     for record in store.records():
         row = record.summary()
@@ -90,7 +92,7 @@ def list_runs(as_json: bool, runs_dir: Path | None, limit: int | None, label: st
 def show_run(reference: str, parts: int, runs_dir: Path | None, as_json: bool) -> None:
     """Show a run: its state, its outcome, and how the return developed."""
     record = read_record(_find(reference, runs_dir))
-    episodes = [Episode.from_json(line) for line in read_lines(record.directory.episodes)]
+    episodes = list(episodes_of(read_lines(record.directory.episodes)))
     curve = learning_curve(episodes, parts)
     if as_json:
         manifest = read_json(record.directory.manifest) or {}
@@ -148,7 +150,7 @@ def _show_head(record: Record) -> None:
         ("name", row["name"]),
         ("labels", ", ".join(f"{name}={text}" for name, text in row["labels"].items())),
         ("what", f"{row['worker']}/{row['algo']} on {row['env']}, seed {row['seed']}"),
-        ("state", f"{row['state']}: {result['reason']}" if result else row["state"]),
+        ("state", f"{row['state']}: {result.get('reason', '')}" if result else row["state"]),
         ("steps", f"{number(row['step'], 0)} in {number(row['seconds'])} s"),
         ("time left", f"{number(eta)} s" if eta is not None else None),
         ("episodes", f"{number(row['episodes'], 0)}, mean return of the last 100: {number(row['return_mean'])}"),
@@ -175,17 +177,19 @@ def tail_run(reference: str, log: bool, no_follow: bool, lines: int, runs_dir: P
         _tail_log(directory, lines, follow=not no_follow)
         return
     reader = LineReader(directory.episodes)
-    waiting = list(reader.read())[-lines:] if lines else []
+    waiting = list(reader.read())
+    waiting = waiting[-lines:] if lines else []
     while True:
         ended = no_follow or read_record(directory).state in _ENDED
-        for line in [*waiting, *reader.read()]:
-            click.echo(json.dumps(line) if as_json else _episode_line(Episode.from_json(line)))
+        new = [*waiting, *reader.read()]
+        for text in map(json.dumps, new) if as_json else map(_episode_line, episodes_of(new)):
+            click.echo(text)
         waiting = []
         if ended:
             break
         time.sleep(0.2)
     record = read_record(directory)
-    note(f"{record.state}: {record.result['reason']}" if record.result else record.state)
+    note(f"{record.state}: {record.result.get('reason', '')}" if record.result else record.state)
 
 
 def _episode_line(episode: Episode) -> str:
@@ -251,7 +255,9 @@ def _kill(record: Record) -> None:
 def remove_runs(references: tuple[str, ...], yes: bool, runs_dir: Path | None) -> None:
     """Delete runs with everything they have written."""
     store = RunStore(runs_dir or default_root())
-    found = {directory.path: directory for directory in map(store.find, references)}
+    found = {directory.path.resolve(): directory for directory in map(store.find, references)}
+    for directory in found.values():
+        store.require_ended(directory)
     for directory in found.values():
         if not yes:
             summary = read_record(directory).summary()

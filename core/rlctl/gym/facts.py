@@ -53,7 +53,8 @@ def facts_of(env: dict[str, Any]) -> dict[str, Any]:
         agents = _agents_of_unmakeable(env)
         if agents > 1:
             return {"num_agents": agents}
-        return {"error": f"{env['id']} cannot be made: {type(error).__name__}: {error}"}
+        message = " ".join(str(error).split())  # one line, whatever the environment's author wrote
+        return {"error": f"{env['id']} cannot be made: {type(error).__name__}: {message}"}
     base = made.unwrapped
     spec = made.spec
     facts = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -322,4 +323,6 @@ def probe_env(env: dict[str, Any]) -> EnvFacts:
         if answer.is_file():
             return EnvFacts(**json.loads(answer.read_text(encoding="utf-8")))
     lines = process.stderr.decode(errors="replace").strip().splitlines() or ["nothing was printed"]
-    return EnvFacts(error=f"making {env['id']} ended its process with code {process.returncode}: {lines[-1]}")
+    code = process.returncode
+    how = f"code {code}" if code >= 0 else signal.Signals(-code).name
+    return EnvFacts(error=f"making {env['id']} ended its process with {how}: {lines[-1]}")

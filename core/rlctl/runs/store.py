@@ -33,30 +33,31 @@ class Record:
     def summary(self) -> dict[str, Any]:
         """Return the row of `runs list`: plain data under stable names."""
         latest = self.result or self.status
+        env, labels = self.config.get("env"), self.config.get("labels")
         return {
             "run_id": self.directory.run_id,
             "name": self.config.get("name"),
             "state": self.state,
             "worker": self.config.get("worker"),
             "algo": self.config.get("algo"),
-            "env": (self.config.get("env") or {}).get("id"),
+            "env": env.get("id") if isinstance(env, dict) else None,
             "seed": self.config.get("seed"),
             "step": latest.get("step", 0),
             "episodes": latest.get("episodes", 0),
             "return_mean": latest.get("return_mean"),
             "seconds": latest.get("seconds"),
-            "labels": self.config.get("labels") or {},
+            "labels": labels if isinstance(labels, dict) else {},
             "directory": str(self.directory.path),
         }
 
 
 def read_record(directory: RunDirectory) -> Record:
     """Read what a run's files say now."""
-    config = read_json(directory.config) or {}
+    config = (read_json(directory.config) or {}).get("config")
     return Record(
         directory,
         state_of(directory),
-        config.get("config", {}),
+        config if isinstance(config, dict) else {},  # one damaged run must not hide all others
         read_json(directory.status) or {},
         read_json(directory.result) or {},
     )
@@ -110,12 +111,16 @@ class RunStore:
         names = {str(record.config.get("name") or record.directory.run_id) for record in map(read_record, directories)}
         raise UsageError(f'there is no run "{reference}" in {self.root}.', hint=did_you_mean(reference, names))
 
-    def remove(self, directory: RunDirectory) -> None:
-        """Delete a run; it is renamed away first, so that a half-deleted run is never seen. Raises UsageError if it runs."""
+    def require_ended(self, directory: RunDirectory) -> None:
+        """Raise UsageError if the run goes on."""
         if state_of(directory) in ("running", "created"):
             raise UsageError(
                 f"run {directory.run_id} is still running.", hint=f"Stop it first: rlctl runs stop {directory.run_id}"
             )
+
+    def remove(self, directory: RunDirectory) -> None:
+        """Delete a run; it is renamed away first, so that a half-deleted run is never seen. Raises UsageError if it runs."""
+        self.require_ended(directory)
         doomed = directory.path.with_name(f".{directory.run_id}.removed")
         try:
             shutil.rmtree(doomed, ignore_errors=True)  # what an interrupted removal of the same id left

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import attrs
 
-from rlctl.events import Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe
+from rlctl.events import Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe, restored
 from rlctl.hooks import hookimpl
 from rlctl.runs.files import LineReader
 from rlctl.worker.dispatch import Dispatcher
@@ -81,14 +81,14 @@ class RelayReader:
             if hook == "rlctl_training_started":
                 self._dispatcher.call(hook, run=self._info)
             elif hook == "rlctl_step":
-                self._step(Progress(**data))
+                self._step(Progress(**restored(data)))
             elif hook == "rlctl_episode_ended":
                 self._dispatcher.call(hook, episode=Episode.from_json(data))
             elif hook == "rlctl_metrics":
                 self._dispatcher.call(hook, metrics=Metrics.from_json(data))
             elif hook == "rlctl_training_ended":
+                data = restored(data)
                 failure = data.pop("failure", None)
-                data.pop("nonfinite", None)
                 self._dispatcher.call(hook, result=Result(**data, failure=Failure(**failure) if failure else None))
 
     def _step(self, progress: Progress) -> None:
