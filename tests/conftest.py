@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+
 from rlctl.testing.distributions import forget_plugins
 
 FAKE_SITE = Path(__file__).parent / "fake_site"

@@ -24,6 +24,7 @@ _HOME = {
     "NotAvailableError": "rlctl.errors",
     "ObservationSpace": "rlctl.descriptors",
     "Parameter": "rlctl.descriptors",
+    "Problem": "rlctl.errors",
     "Process": "rlctl.descriptors",
     "Progress": "rlctl.events",
     "Result": "rlctl.events",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from rlctl.descriptors import parameters_of as parameters_of
     from rlctl.errors import ConfigError as ConfigError
     from rlctl.errors import NotAvailableError as NotAvailableError
+    from rlctl.errors import Problem as Problem
     from rlctl.errors import RlctlError as RlctlError
     from rlctl.events import Episode as Episode
     from rlctl.events import Metrics as Metrics
@@ -69,11 +71,12 @@ if TYPE_CHECKING:
     from rlctl.worker.run import Run as Run
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'rlctl' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker this function would say that every name exists
 
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            return getattr(importlib.import_module(_HOME[name]), name)
+        raise AttributeError(f"module 'rlctl' has no attribute {name!r}")
 
-def __dir__() -> list[str]:
-    return [*globals(), *_HOME]
+    def __dir__() -> list[str]:
+        return [*globals(), *_HOME]

@@ -73,7 +73,9 @@ class Registry:
         """Yield (plugin, function) for each working plugin that implements `hook`."""
         for plugin in self.plugins:
             function = getattr(plugin.loaded, hook, None) if plugin.error is None else None
-            if function is not None and hasattr(function, f"{hooks.PROJECT}_impl"):  # marked, hence checked by `check_hooks`
+            if function is not None and hasattr(
+                function, f"{hooks.PROJECT}_impl"
+            ):  # marked, hence checked by `check_hooks`
                 yield plugin, function
 
 

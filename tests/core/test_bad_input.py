@@ -67,7 +67,9 @@ def test_an_unknown_environment(refused: Callable[..., list[str]]) -> None:
     assert "(from command line)" in line
 
 
-@pytest.mark.parametrize("env", ["CartPole-v7", "nomodule:CartPole-v1", "NoSpace/CartPole-v1", "CartPole-v", "x y", "../CartPole-v1", ""])
+@pytest.mark.parametrize(
+    "env", ["CartPole-v7", "nomodule:CartPole-v1", "NoSpace/CartPole-v1", "CartPole-v", "x y", "../CartPole-v1", ""]
+)
 def test_strange_environments(refused: Callable[..., list[str]], env: str) -> None:
     """A version, module or namespace that does not exist, and what is no id at all, are one line each."""
     (line,) = refused(3, "dqn", "--env", env)
@@ -92,7 +94,8 @@ def test_an_argument_that_an_environment_does_not_take(refused: Callable[..., li
 
 
 @pytest.mark.parametrize(
-    ("key", "meant"), [("total_timestep", "total_timesteps"), ("env.nun_envs", "num_envs"), ("hyperparameters.raise_ad", "raise_at")]
+    ("key", "meant"),
+    [("total_timestep", "total_timesteps"), ("env.nun_envs", "num_envs"), ("hyperparameters.raise_ad", "raise_at")],
 )
 def test_an_unknown_key(refused: Callable[..., list[str]], site: Callable[..., Any], key: str, meant: str) -> None:
     """An unknown key, at the top, of the environment or of the algorithm, is one line with the nearest one."""
@@ -104,7 +107,9 @@ def test_an_unknown_key(refused: Callable[..., list[str]], site: Callable[..., A
     assert line.endswith(f'(from --set {key}) Did you mean "{meant}"?')
 
 
-def test_an_unknown_key_of_a_file_has_its_line(refused: Callable[..., list[str]], cli: Cli, site: Callable[..., Any]) -> None:
+def test_an_unknown_key_of_a_file_has_its_line(
+    refused: Callable[..., list[str]], cli: Cli, site: Callable[..., Any]
+) -> None:
     """In a file, the line of the slip is named."""
     site("toy_worker")
     (cli.folder / "e.yaml").write_text("worker: toy\nenv:\n  id: moon\n  num_env: 2\n")  # type: ignore[attr-defined]
@@ -145,9 +150,14 @@ def test_an_unknown_executor(refused: Callable[..., list[str]], site: Callable[.
 
 @pytest.mark.parametrize(
     ("worker", "words"),
-    [("toy_unmet", "surely-not-installed>=1 is not installed"), ("toy_unlisted", "cannot list the hyper-parameters: FileNotFoundError")],
+    [
+        ("toy_unmet", "surely-not-installed>=1 is not installed"),
+        ("toy_unlisted", "cannot list the hyper-parameters: FileNotFoundError"),
+    ],
 )
-def test_a_worker_that_cannot_be_used(refused: Callable[..., list[str]], site: Callable[..., Any], worker: str, words: str) -> None:
+def test_a_worker_that_cannot_be_used(
+    refused: Callable[..., list[str]], site: Callable[..., Any], worker: str, words: str
+) -> None:
     """A worker whose needs are not met says which, with exit code 3."""
     site("unusable_workers")
 
@@ -172,7 +182,9 @@ def test_dqn_on_pendulum(refused: Callable[..., list[str]]) -> None:
     """A value method in an environment with continuous actions is refused with both spaces."""
     (line,) = refused(2, "dqn", "Pendulum-v1")
 
-    assert line.startswith("env.id: Pendulum-v1 has box actions (Box(-2.0, 2.0, (1,), float32)), dqn/dqn needs discrete.")
+    assert line.startswith(
+        "env.id: Pendulum-v1 has box actions (Box(-2.0, 2.0, (1,), float32)), dqn/dqn needs discrete."
+    )
 
 
 @pytest.mark.parametrize(("target", "env"), [("sb3/sac", "CartPole-v1"), ("sb3/dqn", "Pendulum-v1")])
@@ -259,7 +271,9 @@ def test_an_environment_that_cannot_be_made(refused: Callable[..., list[str]], c
     assert words in line
 
 
-def test_more_environments_than_the_algorithm_steps(refused: Callable[..., list[str]], site: Callable[..., Any]) -> None:
+def test_more_environments_than_the_algorithm_steps(
+    refused: Callable[..., list[str]], site: Callable[..., Any]
+) -> None:
     """A number of environments beyond the algorithm's is refused with its limit."""
     site("toy_worker")
 
@@ -268,7 +282,9 @@ def test_more_environments_than_the_algorithm_steps(refused: Callable[..., list[
     assert line == "env.num_envs: toy/count steps at most 4, got 5 (from --num-envs)"
 
 
-def test_a_gpu_that_is_not_there(refused: Callable[..., list[str]], site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_not_there(
+    refused: Callable[..., list[str]], site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A device that this machine lacks is refused with what to say instead, exit code 3."""
     site("toy_worker")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -292,7 +308,9 @@ def test_two_budgets(refused: Callable[..., list[str]], site: Callable[..., Any]
     assert "(from --total-timesteps and --total-episodes) Keep one." in line
 
 
-@pytest.mark.parametrize("arguments", [("-n", "null"), ("-n", "null", "--total-episodes", "null"), ("--set", "total_timesteps=")])
+@pytest.mark.parametrize(
+    "arguments", [("-n", "null"), ("-n", "null", "--total-episodes", "null"), ("--set", "total_timesteps=")]
+)
 def test_no_budget(refused: Callable[..., list[str]], site: Callable[..., Any], arguments: tuple[str, ...]) -> None:
     """Who takes the preset's budget away without another one is told so."""
     site("toy_worker")
@@ -303,9 +321,13 @@ def test_no_budget(refused: Callable[..., list[str]], site: Callable[..., Any], 
     assert "no budget" in line or 'expected an integer or null, got ""' in line
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "-1e6", "2.5", "1e-3", "abc", "1_0x", ".inf", ".nan", "true", "[1]", "", "1 000"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "-1e6", "2.5", "1e-3", "abc", "1_0x", ".inf", ".nan", "true", "[1]", "", "1 000"]
+)
 @pytest.mark.parametrize("flag", ["--total-timesteps", "--total-episodes"])
-def test_a_budget_that_is_none(refused: Callable[..., list[str]], site: Callable[..., Any], flag: str, value: str) -> None:
+def test_a_budget_that_is_none(
+    refused: Callable[..., list[str]], site: Callable[..., Any], flag: str, value: str
+) -> None:
     """Zero, negative, fractional and wordy budgets are refused with the flag they came from."""
     site("toy_worker")
 
@@ -315,7 +337,9 @@ def test_a_budget_that_is_none(refused: Callable[..., list[str]], site: Callable
     assert f"(from {flag})" in line
 
 
-@pytest.mark.parametrize("value", ["abc", "-1", "1.5", "null", "true", "", "1e30", "9" * 5000, "0x", "[0]", "0 # zero is fine"])
+@pytest.mark.parametrize(
+    "value", ["abc", "-1", "1.5", "null", "true", "", "1e30", "9" * 5000, "0x", "[0]", "0 # zero is fine"]
+)
 def test_a_seed_that_is_none(cli: Cli, site: Callable[..., Any], value: str) -> None:
     """Only whole numbers from zero on are seeds; a comment behind one is YAML's own business."""
     site("toy_worker")
@@ -326,7 +350,9 @@ def test_a_seed_that_is_none(cli: Cli, site: Callable[..., Any], value: str) -> 
     assert problems == ([] if value.startswith("0 #") else ["seed"])
 
 
-@pytest.mark.parametrize(("value", "seed"), [("0", 0), ("-0", 0), ("007", 7), ("1e3", 1000), ("0x10", 16), ("4.0", 4), ("'5'", None)])
+@pytest.mark.parametrize(
+    ("value", "seed"), [("0", 0), ("-0", 0), ("007", 7), ("1e3", 1000), ("0x10", 16), ("4.0", 4), ("'5'", None)]
+)
 def test_a_seed_in_other_spellings(cli: Cli, site: Callable[..., Any], value: str, seed: int | None) -> None:
     """A seed is read as YAML 1.2 reads a number; in quotes it is text and refused."""
     site("toy_worker")
@@ -338,9 +364,19 @@ def test_a_seed_in_other_spellings(cli: Cli, site: Callable[..., Any], value: st
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--num-envs", "0"), ("--num-envs", "x"), ("--threads", "0"), ("--grace", "-1"), ("--grace", "soon"), ("--device", "")]
+    ("flag", "value"),
+    [
+        ("--num-envs", "0"),
+        ("--num-envs", "x"),
+        ("--threads", "0"),
+        ("--grace", "-1"),
+        ("--grace", "soon"),
+        ("--device", ""),
+    ],
 )
-def test_other_flags_with_impossible_values(refused: Callable[..., list[str]], site: Callable[..., Any], flag: str, value: str) -> None:
+def test_other_flags_with_impossible_values(
+    refused: Callable[..., list[str]], site: Callable[..., Any], flag: str, value: str
+) -> None:
     """Every flag's value is checked, and the refusal names the flag."""
     site("toy_worker")
 
@@ -376,7 +412,9 @@ def test_all_problems_at_once(refused: Callable[..., list[str]]) -> None:
     ]  # fmt: skip
 
 
-def test_problems_of_a_file_and_of_flags_come_together(refused: Callable[..., list[str]], cli: Cli, site: Callable[..., Any]) -> None:
+def test_problems_of_a_file_and_of_flags_come_together(
+    refused: Callable[..., list[str]], cli: Cli, site: Callable[..., Any]
+) -> None:
     """Each of several problems says its own place: a line of the file, a flag, a --set."""
     site("toy_worker")
     text = "worker: toy\nseed: -3\nenv:\n  num_envs: 99\nhyperparameters:\n  raise_at: soon\n"
@@ -419,7 +457,9 @@ def test_a_folder_as_configuration_file(refused: Callable[..., list[str]], cli: 
     assert "Is a directory" in line
 
 
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\x00\x00", b"worker: toy\nname: \x00\n", "worker: dqn".encode("utf-16")])
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n\x00\x00", b"worker: toy\nname: \x00\n", "worker: dqn".encode("utf-16")]
+)
 def test_a_binary_configuration_file(refused: Callable[..., list[str]], cli: Cli, content: bytes) -> None:
     """What is no text is refused in one line."""
     (cli.folder / "exp.yaml").write_bytes(content)  # type: ignore[attr-defined]
@@ -445,8 +485,12 @@ def test_an_empty_configuration_file(refused: Callable[..., list[str]], cli: Cli
     assert refused(2, "exp.yaml") == ["worker: is required"]
 
 
-@pytest.mark.parametrize("code", [("--set", "hyperparameters.step_seconds=.inf"), ("--set", "env.kwargs.x=.nan"), ("--grace", ".inf")])
-def test_numbers_without_end(refused: Callable[..., list[str]], site: Callable[..., Any], code: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "code", [("--set", "hyperparameters.step_seconds=.inf"), ("--set", "env.kwargs.x=.nan"), ("--grace", ".inf")]
+)
+def test_numbers_without_end(
+    refused: Callable[..., list[str]], site: Callable[..., Any], code: tuple[str, ...]
+) -> None:
     """An infinite or undefined number is refused before a folder is made."""
     site("toy_worker")
 

@@ -127,10 +127,14 @@ def test_a_refusal_as_json_has_its_problems(cli: Cli, site: Callable[..., Any]) 
 
     data = outcome.json()
     assert (outcome.code, data["exit_code"]) == (2, 2)
-    assert {"path": "sede", "message": "unknown key.", "hint": 'Did you mean "seed"?', "origin": "--set sede"} in data["problems"]
+    assert {"path": "sede", "message": "unknown key.", "hint": 'Did you mean "seed"?', "origin": "--set sede"} in data[
+        "problems"
+    ]
 
 
-@pytest.mark.parametrize("arguments", [("run", "--nonsense", "--json"), ("runs", "show", "nobody", "--json"), ("nonsense", "--json")])
+@pytest.mark.parametrize(
+    "arguments", [("run", "--nonsense", "--json"), ("runs", "show", "nobody", "--json"), ("nonsense", "--json")]
+)
 def test_errors_of_usage_are_json_as_well(cli: Cli, arguments: tuple[str, ...]) -> None:
     """An option that does not exist, a run that is not there, an unknown command: with --json stdout is JSON."""
     outcome = cli(*arguments)
@@ -197,7 +201,7 @@ def test_a_dry_run_shows_problems_beside_the_values(cli: Cli, site: Callable[...
     outcome = cli("run", "toy", "--dry-run", "--seed", "abc", "--device", "gpu")
 
     assert outcome.code == 2
-    assert 'seed' in outcome.out and '"abc"' in outcome.out
+    assert "seed" in outcome.out and '"abc"' in outcome.out
     assert "seed: expected an integer" in outcome.err
     assert "device: expected auto" in outcome.err
 
@@ -356,7 +360,9 @@ def test_the_runs_dir_holds_the_run(cli: Cli, site: Callable[..., Any], tmp_path
     assert not (tmp_path / "runs").exists()
 
 
-def test_runs_are_kept_in_the_current_folder_by_default(cli: Cli, site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_kept_in_the_current_folder_by_default(
+    cli: Cli, site: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without --runs-dir and RLCTL_RUNS_DIR there is a folder `runs` here."""
     site("toy_worker")
     monkeypatch.delenv("RLCTL_RUNS_DIR")
@@ -426,7 +432,9 @@ def test_secrets_of_the_command_line_are_not_recorded(cli: Cli, site: Callable[.
         (("nobody", "--seed", "x"), 2),
     ],
 )
-def test_the_exit_code_says_what_kind_of_end(cli: Cli, site: Callable[..., Any], arguments: tuple[str, ...], code: int) -> None:
+def test_the_exit_code_says_what_kind_of_end(
+    cli: Cli, site: Callable[..., Any], arguments: tuple[str, ...], code: int
+) -> None:
     """0 finished, 1 failed, 2 wrong configuration (also among other problems), 3 something is not available."""
     site("toy_worker")
 

@@ -76,13 +76,18 @@ def test_an_integer_is_a_number() -> None:
     assert config_of(grace=5).grace == 5
 
 
-@pytest.mark.parametrize(("key", "value"), [("worker", 3), ("worker", None), ("device", 0), ("name", 3), ("algo", ["a"]), ("executor", True)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("worker", 3), ("worker", None), ("device", 0), ("name", 3), ("algo", ["a"]), ("executor", True)]
+)
 def test_a_number_is_no_text(key: str, value: Any) -> None:
     """Where text is wanted, a number or a boolean is refused."""
     assert "expected a string" in problems_of(**{"worker": "toy", key: value})[key]
 
 
-@pytest.mark.parametrize(("key", "value"), [("hyperparameters", [1]), ("callbacks", "jsonl"), ("callbacks", [1]), ("labels", 3), ("env", 5), ("env", [])])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("hyperparameters", [1]), ("callbacks", "jsonl"), ("callbacks", [1]), ("labels", 3), ("env", 5), ("env", [])],
+)
 def test_a_mapping_is_wanted_where_there_are_keys(key: str, value: Any) -> None:
     """A list or scalar in the place of a mapping is refused as such."""
     assert "expected a mapping" in problems_of(**{"worker": "toy", key: value})[key]
@@ -135,7 +140,13 @@ def test_labels_are_text() -> None:
 
 @pytest.mark.parametrize(
     ("key", "meant"),
-    [("wroker", "worker"), ("total_timestep", "total_timesteps"), ("Seed", "seed"), ("hyperparameter", "hyperparameters"), ("callback", "callbacks")],
+    [
+        ("wroker", "worker"),
+        ("total_timestep", "total_timesteps"),
+        ("Seed", "seed"),
+        ("hyperparameter", "hyperparameters"),
+        ("callback", "callbacks"),
+    ],
 )
 def test_an_unknown_key_names_the_one_that_was_meant(key: str, meant: str) -> None:
     """A slip of the pen is answered with the nearest key and the place."""
@@ -165,7 +176,9 @@ def test_all_problems_of_shape_come_at_once() -> None:
 
 def test_an_origin_says_file_and_line() -> None:
     """A problem names the exact place when the layer knows it."""
-    _, (problem,) = structure(merge([Layer("e.yaml", {"worker": "toy", "env": {"num_envs": "4"}}, {"env.num_envs": "e.yaml:9"})]))
+    _, (problem,) = structure(
+        merge([Layer("e.yaml", {"worker": "toy", "env": {"num_envs": "4"}}, {"env.num_envs": "e.yaml:9"})])
+    )
 
     assert str(problem) == 'env.num_envs: expected an integer or null, got "4" (from e.yaml:9)'
 
@@ -193,7 +206,10 @@ def test_defaults_and_preset_have_origins(site: Callable[..., Any]) -> None:
 
     assert prepared.problems == []
     origin = prepared.merged.origin
-    assert [origin("seed"), origin("env.id"), origin("total_timesteps"), origin("algo")] == ["default", *["toy/count"] * 3]
+    assert [origin("seed"), origin("env.id"), origin("total_timesteps"), origin("algo")] == [
+        "default",
+        *["toy/count"] * 3,
+    ]
     assert (origin("hyperparameters.raise_at"), origin("hyperparameters.nan_at")) == ("layer 0", "toy/count")
 
 
@@ -220,7 +236,9 @@ def test_a_budget_in_episodes_takes_the_presets_place(site: Callable[..., Any]) 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("path", ["grace", "hyperparameters.step_seconds", "env.kwargs.x", "labels.a", "callbacks.jsonl.y"])
+@pytest.mark.parametrize(
+    "path", ["grace", "hyperparameters.step_seconds", "env.kwargs.x", "labels.a", "callbacks.jsonl.y"]
+)
 def test_numbers_must_be_finite(site: Callable[..., Any], path: str, value: float) -> None:
     """NaN and infinities are refused wherever they stand, as JSON and no schedule knows them; one problem a value."""
     site("toy_worker")
@@ -320,7 +338,9 @@ def test_a_plugins_check_adds_its_problems(site: Callable[..., Any]) -> None:
 
     problems = prepared_of({"worker": "toy", "seed": 13, "device": "gpu"}).problems
 
-    assert [str(problem) for problem in problems if problem.path == "seed"] == ["seed: 13 brings bad luck to toy Take 12."]
+    assert [str(problem) for problem in problems if problem.path == "seed"] == [
+        "seed: 13 brings bad luck to toy Take 12."
+    ]
     assert {"seed", "device"} == {problem.path for problem in problems}
 
 
@@ -338,7 +358,23 @@ def test_a_stumbling_check_adds_no_noise(site: Callable[..., Any]) -> None:
 def test_preparing_never_raises(site: Callable[..., Any]) -> None:
     """Whatever stands at the top of a configuration, the answer is a list of problems."""
     site("toy_worker")
-    strange = [None, True, 3, -1, 2.5, "x", "", [], [None], {}, {"": {}}, {"a.b": {"c": []}}, "\ud800", "x" * 10_000, 10**400]
+    strange = [
+        None,
+        True,
+        3,
+        -1,
+        2.5,
+        "x",
+        "",
+        [],
+        [None],
+        {},
+        {"": {}},
+        {"a.b": {"c": []}},
+        "\ud800",
+        "x" * 10_000,
+        10**400,
+    ]
 
     for key in [*(item.name for item in attrs.fields(RunConfig)), "", "a.b", "env.id"]:
         for value in strange:
@@ -359,8 +395,18 @@ def test_a_program_writes_the_same_configuration_as_a_file() -> None:
 
 # ---- parameters ----------------------------------------------------------------------------------------------------
 
-_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.just({})
-_KINDS = st.lists(st.sampled_from(["integer", "number", "boolean", "string", "array", "object", "null"]), min_size=1, unique=True).map(tuple)
+_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.lists(st.integers(), max_size=2)
+    | st.just({})
+)
+_KINDS = st.lists(
+    st.sampled_from(["integer", "number", "boolean", "string", "array", "object", "null"]), min_size=1, unique=True
+).map(tuple)
 _PARAMETERS = st.builds(
     Parameter,
     name=st.just("x"),
@@ -462,7 +508,10 @@ def test_missing_required_settings_are_named() -> None:
 
 def test_defaults_fill_what_is_left() -> None:
     """Given values are normalized, others defaulted, in the declared order."""
-    parameters = [Parameter(name="b", kinds=("integer",), default=1), Parameter(name="a", kinds=("integer",), default=2)]
+    parameters = [
+        Parameter(name="b", kinds=("integer",), default=1),
+        Parameter(name="a", kinds=("integer",), default=2),
+    ]
 
     assert list(with_defaults({"a": 1e3}, parameters).items()) == [("b", 1), ("a", 1000)]
 
@@ -562,7 +611,13 @@ def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
 
 
 @some_examples
-@given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(), max_size=4))
+@given(
+    st.dictionaries(
+        st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        max_size=4,
+    )
+)
 def test_json_files_round_trip(tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]) -> None:
     """What is written is read again, in any script."""
     path = tmp_path_factory.getbasetemp() / "any.json"

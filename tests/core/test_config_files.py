@@ -70,7 +70,10 @@ def test_duplicate_keys_are_refused(tmp_path: Path, name: str, text: str, where:
     ("name", "text"),
     [
         ("c.yaml", "worker: dqn\nenv:\n  id: X-v0\n  num_envs: 4\nhyperparameters: {learning_rate: 1e-3}\n"),
-        ("c.json", '{"worker": "dqn", "env": {"id": "X-v0", "num_envs": 4}, "hyperparameters": {"learning_rate": 1e-3}}'),
+        (
+            "c.json",
+            '{"worker": "dqn", "env": {"id": "X-v0", "num_envs": 4}, "hyperparameters": {"learning_rate": 1e-3}}',
+        ),
         ("c.toml", 'worker = "dqn"\n[env]\nid = "X-v0"\nnum_envs = 4\n[hyperparameters]\nlearning_rate = 1e-3\n'),
     ],
 )
@@ -99,7 +102,11 @@ def test_yaml_origins_have_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "text", "line"),
-    [("c.yaml", "worker: dqn\nenv: [1, 2\nseed: 3\n", 3), ("c.json", '{\n"a": 1,\n}', 3), ("c.yaml", "a: 1\n\tb: 2\n", 2)],
+    [
+        ("c.yaml", "worker: dqn\nenv: [1, 2\nseed: 3\n", 3),
+        ("c.json", '{\n"a": 1,\n}', 3),
+        ("c.yaml", "a: 1\n\tb: 2\n", 2),
+    ],
 )
 def test_a_syntax_error_names_its_line(tmp_path: Path, name: str, text: str, line: int) -> None:
     """What cannot be parsed is one problem with file and line."""
@@ -117,14 +124,18 @@ def test_an_empty_yaml_file_says_nothing(tmp_path: Path, text: str) -> None:
     assert read(tmp_path, "c.yaml", text) == ({}, {})
 
 
-@pytest.mark.parametrize(("name", "text"), [("c.yaml", "- 1\n- 2\n"), ("c.json", "[1]"), ("c.yaml", "word"), ("c.json", "3")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("c.yaml", "- 1\n- 2\n"), ("c.json", "[1]"), ("c.yaml", "word"), ("c.json", "3")]
+)
 def test_something_else_than_a_mapping_at_the_top_is_refused(tmp_path: Path, name: str, text: str) -> None:
     """A list or a scalar at the top is refused with its kind."""
     with pytest.raises(ConfigError, match=r"expected a mapping at the top, got \w+"):
         read(tmp_path, name, text)
 
 
-@pytest.mark.parametrize(("name", "text"), [("c.yaml", "worker: dqn"), ("c.json", '{"worker": "dqn"}'), ("c.toml", 'worker = "dqn"')])
+@pytest.mark.parametrize(
+    ("name", "text"), [("c.yaml", "worker: dqn"), ("c.json", '{"worker": "dqn"}'), ("c.toml", 'worker = "dqn"')]
+)
 def test_a_byte_order_mark_is_no_content(tmp_path: Path, name: str, text: str) -> None:
     """A file that a Windows editor saved with a byte order mark reads as without."""
     values, _ = read(tmp_path, name, b"\xef\xbb\xbf" + text.encode())
@@ -134,7 +145,10 @@ def test_a_byte_order_mark_is_no_content(tmp_path: Path, name: str, text: str) -
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("c.yaml", "worker: dqn\r\nname: |\r\n  a\r\n  b\r\n"), ("c.toml", 'worker = "dqn"\r\nname = """a\r\nb\r\n"""\r\n')],
+    [
+        ("c.yaml", "worker: dqn\r\nname: |\r\n  a\r\n  b\r\n"),
+        ("c.toml", 'worker = "dqn"\r\nname = """a\r\nb\r\n"""\r\n'),
+    ],
 )
 def test_windows_line_ends_are_line_ends(tmp_path: Path, name: str, text: str) -> None:
     """CRLF neither ends up in values nor moves lines."""
@@ -322,7 +336,9 @@ def test_words_round_trip(text: str) -> None:
 
 _LEAVES = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False) | st.text(max_size=8)
 _KEYS = st.from_regex(r"[a-z_]{1,6}", fullmatch=True)
-_TREES = st.dictionaries(_KEYS, st.recursive(_LEAVES, lambda inner: st.dictionaries(_KEYS, inner, max_size=3), max_leaves=8))
+_TREES = st.dictionaries(
+    _KEYS, st.recursive(_LEAVES, lambda inner: st.dictionaries(_KEYS, inner, max_size=3), max_leaves=8)
+)
 
 
 @some_examples

@@ -51,7 +51,9 @@ def test_a_mapping_takes_the_place_of_a_scalar() -> None:
 
 def test_an_empty_mapping_over_a_scalar_has_the_later_origin() -> None:
     """`--callback jsonl` after `jsonl: false` in a file is said by the flag, not by the file."""
-    merged = merge([Layer("file:3", {"callbacks": {"jsonl": False}}), Layer("--callback jsonl", {"callbacks": {"jsonl": {}}})])
+    merged = merge(
+        [Layer("file:3", {"callbacks": {"jsonl": False}}), Layer("--callback jsonl", {"callbacks": {"jsonl": {}}})]
+    )
 
     assert merged.values == {"callbacks": {"jsonl": {}}}
     assert merged.origin("callbacks.jsonl") == "--callback jsonl"
@@ -78,7 +80,10 @@ def test_an_empty_mapping_removes_nothing() -> None:
         ([{"env": "A-v0"}, {"env": {"num_envs": 4}}], {"id": "A-v0", "num_envs": 4}),
         ([{"env": {"id": "A-v0", "num_envs": 4}}, {"env": "B-v0"}], {"id": "B-v0", "num_envs": 4}),
         ([{"env": "A-v0"}, {"env": "B-v0"}], {"id": "B-v0"}),
-        ([{"env": {"kwargs": {"g": 9}}}, {"env": "B-v0"}, {"env": {"kwargs": {"h": 8}}}], {"id": "B-v0", "kwargs": {"g": 9, "h": 8}}),
+        (
+            [{"env": {"kwargs": {"g": 9}}}, {"env": "B-v0"}, {"env": {"kwargs": {"h": 8}}}],
+            {"id": "B-v0", "kwargs": {"g": 9, "h": 8}},
+        ),
     ],
 )
 def test_an_env_may_be_a_plain_id(layers: list[dict[str, Any]], values: dict[str, Any]) -> None:
@@ -95,7 +100,9 @@ def test_the_plain_id_of_an_env_knows_its_line() -> None:
 
 def test_callbacks_may_be_a_list_of_names() -> None:
     """`callbacks: [a, b]` switches them on without options and leaves the defaults on."""
-    merged = merge([Layer("default", {"callbacks": {"jsonl": {}}}), Layer("file", {"callbacks": ["tensorboard", "empty"]})])
+    merged = merge(
+        [Layer("default", {"callbacks": {"jsonl": {}}}), Layer("file", {"callbacks": ["tensorboard", "empty"]})]
+    )
 
     assert merged.values == {"callbacks": {"jsonl": {}, "tensorboard": {}, "empty": {}}}
     assert merged.origin("callbacks.empty") == "file"
@@ -158,7 +165,14 @@ def test_merging_leaves_the_layers_alone() -> None:
 
 
 # A key is always a mapping ("m…") or always a leaf ("l…"): that is what a schema guarantees, and what makes merging associative.
-_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.lists(st.integers())
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.lists(st.integers())
+)
 
 
 def _trees(depth: int = 3) -> st.SearchStrategy[dict[str, Any]]:
@@ -210,7 +224,11 @@ def test_every_leaf_has_an_origin(trees: list[dict[str, Any]]) -> None:
 
 
 @some_examples
-@given(st.recursive(_LEAVES, lambda x: st.dictionaries(st.sampled_from(["a", "b.c", "c"]), x)).filter(lambda t: isinstance(t, dict)))
+@given(
+    st.recursive(_LEAVES, lambda x: st.dictionaries(st.sampled_from(["a", "b.c", "c"]), x)).filter(
+        lambda t: isinstance(t, dict)
+    )
+)
 def test_the_list_of_origins_is_complete(tree: dict[str, Any]) -> None:
     """`origins_of`, which a dry run and config.json show, names every value that is not a mapping with entries."""
     origins = origins_of(tree, merge([Layer("here", tree)]))

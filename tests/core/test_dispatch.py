@@ -1,6 +1,7 @@
 """The dispatcher: hooks are called one by one, in order, and a failing object costs only itself."""
 
 import pytest
+
 from rlctl import Progress, hookimpl
 from rlctl.errors import PluginError
 from rlctl.worker.dispatch import Dispatcher

@@ -1,6 +1,7 @@
 """Executors: the built-in one and one that a plugin brings keep what every executor promises, and a run goes through it."""
 
 import pytest
+
 from rlctl import RunConfig, run
 from rlctl.testing import ExecutorContract
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from rlctl import CallbackDescriptor, Process, RunConfig, hooks, run
 from rlctl.errors import ConfigError
 from rlctl.plugins import discover
@@ -129,7 +130,9 @@ def test_hook_rlctl_check_run(site, tmp_path):
 def test_a_broken_check_does_not_pass(site, tmp_path):
     """A check that raises refuses the run and names its plugin: what could not be checked is not sound."""
     site("toy_worker", "toy_check")
-    with pytest.raises(ConfigError, match="the check of plugin toy-check failed: ZeroDivisionError: the check is broken"):
+    with pytest.raises(
+        ConfigError, match="the check of plugin toy-check failed: ZeroDivisionError: the check is broken"
+    ):
         train(tmp_path, seed=14)
 
 
@@ -176,7 +179,12 @@ def test_a_reason_to_stop_ends_the_run_as_finished(site, tmp_path):
     """A callback's reason ends the run at that very step, as finished, with the callback's name."""
     site("toy_worker", "toy_callbacks")
     result = train(tmp_path, stopper={"at": 123}).result
-    assert (result.status, result.reason, result.step, result.exit_code) == ("finished", "stopper: seen step 123", 123, 0)
+    assert (result.status, result.reason, result.step, result.exit_code) == (
+        "finished",
+        "stopper: seen step 123",
+        123,
+        0,
+    )
 
 
 def test_hook_rlctl_training_ended(recorded):
@@ -250,7 +258,11 @@ def test_a_failing_callback_does_not_end_the_run(site, tmp_path, hook):
     outcome = train(tmp_path, raises={"hook": hook, "at": 100}, recorder={})
     assert (outcome.result.status, outcome.result.step) == ("finished", 1000)
     (failure,) = callback_failures(outcome.directory)
-    assert (failure["callback"], failure["hook"], failure["error"]) == ("raises", hook, f"RuntimeError: told to raise in {hook}")
+    assert (failure["callback"], failure["hook"], failure["error"]) == (
+        "raises",
+        hook,
+        f"RuntimeError: told to raise in {hook}",
+    )
     assert len(calls(outcome, "rlctl_step")) == 1001
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from rlctl.errors import NotAvailableError, PluginError
 from rlctl.plugins import discover, load_only
 from rlctl.testing import fake_distribution
@@ -83,7 +84,10 @@ def test_a_plugin_that_cannot_be_imported_costs_only_itself(site):
 
 def test_a_plugin_that_exits_on_import_costs_only_itself(site, tmp_path):
     """A module that calls sys.exit when it is imported does not end rlctl."""
-    site(fake_distribution(tmp_path / "site", "leaver", {"leaver": "leaver"}, {"leaver": "raise SystemExit(4)"}), "toy_worker")
+    site(
+        fake_distribution(tmp_path / "site", "leaver", {"leaver": "leaver"}, {"leaver": "raise SystemExit(4)"}),
+        "toy_worker",
+    )
     assert plugin_of("leaver").error == "SystemExit: 4"
     assert discover().worker("toy").error is None
 
@@ -122,7 +126,15 @@ def test_listing_workers_names_what_is_broken(site, cli):
 
 def test_a_run_works_beside_every_broken_plugin(site, cli):
     """A run of a sound worker is not disturbed by any of the ways in which other plugins can be broken."""
-    site("toy_worker", "broken_import", "raising_hook", "misspelt_hook", "wrong_argument", "hook_wrapper", "strange_answer")
+    site(
+        "toy_worker",
+        "broken_import",
+        "raising_hook",
+        "misspelt_hook",
+        "wrong_argument",
+        "hook_wrapper",
+        "strange_answer",
+    )
     outcome = cli("run", "toy", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json()["status"] == "finished"
@@ -179,11 +191,15 @@ def test_asking_for_a_name_of_two_says_why_it_cannot_be_had(site):
         discover().worker("toy")
 
 
-@pytest.mark.parametrize(("kind", "folder", "name"), [("callback", "toy_callbacks", "recorder"), ("executor", "toy_executor", "toy")])
+@pytest.mark.parametrize(
+    ("kind", "folder", "name"), [("callback", "toy_callbacks", "recorder"), ("executor", "toy_executor", "toy")]
+)
 def test_callbacks_and_executors_of_one_name_are_refused_too(site, kind, folder, name):
     """What holds for workers of one name holds for callbacks and executors."""
     site(folder, "duplicate_name")
-    with pytest.raises(PluginError, match=f'{kind} "{name}" cannot be used: brought by .* and .*: uninstall one of them'):
+    with pytest.raises(
+        PluginError, match=f'{kind} "{name}" cannot be used: brought by .* and .*: uninstall one of them'
+    ):
         getattr(discover(), kind)(name)
 
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from rlctl import Progress, RunConfig, hookimpl, run
 from rlctl.errors import PluginError
 from rlctl.runs.files import read_lines

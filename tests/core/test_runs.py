@@ -43,7 +43,9 @@ def made(root: Path, run_id: str, result: dict[str, Any] | None = None, **config
     return found
 
 
-def started(cli: Cli, wait_until: Wait, root: Path, run_id: str, *arguments: str) -> tuple[subprocess.Popen[str], RunDirectory]:
+def started(
+    cli: Cli, wait_until: Wait, root: Path, run_id: str, *arguments: str
+) -> tuple[subprocess.Popen[str], RunDirectory]:
     """Start a slow run and return its host process and directory, once it trains."""
     process = cli.start("run", "toy", *SLOW, "--run-id", run_id, *arguments)  # type: ignore[attr-defined]
     found = RunDirectory(root / run_id)
@@ -67,7 +69,10 @@ def test_run_ids_are_unique() -> None:
 
 def test_run_ids_have_the_form_of_a_ulid() -> None:
     """26 signs of Crockford's base 32, none of which can be mistaken for another."""
-    assert all(len(run_id) == 26 and set(run_id) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for run_id in (new_run_id() for _ in range(100)))
+    assert all(
+        len(run_id) == 26 and set(run_id) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+        for run_id in (new_run_id() for _ in range(100))
+    )
 
 
 @settings(deadline=None, max_examples=50)
@@ -147,7 +152,9 @@ def test_a_filter_that_cannot_be_meant_is_refused(cli: Cli, root: Path, argument
     assert outcome.err
 
 
-@pytest.mark.parametrize("config", ['{"config": null}', '{"config": []}', "[]", "", "{", '{"config": {"env": "x", "labels": []}}', "\x00"])
+@pytest.mark.parametrize(
+    "config", ['{"config": null}', '{"config": []}', "[]", "", "{", '{"config": {"env": "x", "labels": []}}', "\x00"]
+)
 def test_a_damaged_run_does_not_hide_the_others(cli: Cli, root: Path, config: str) -> None:
     """A run whose configuration cannot be read is listed with what is known, beside the sound ones."""
     made(root, "A", {"status": "finished"})
@@ -307,7 +314,9 @@ def test_a_run_can_be_shown_where_there_is_only_ascii(cli: Cli, site: Site) -> N
     assert data.json()["name"] == "Größe"
 
 
-@pytest.mark.parametrize("line", ["{}", '{"episode": 1}', '{"episode": 0, "step": 1, "return": null, "length": 1, "env": 0, "seconds": 0}'])
+@pytest.mark.parametrize(
+    "line", ["{}", '{"episode": 1}', '{"episode": 0, "step": 1, "return": null, "length": 1, "env": 0, "seconds": 0}']
+)
 def test_a_foreign_line_among_the_episodes_is_passed_over(cli: Cli, root: Path, line: str) -> None:
     """A line that is JSON and no episode costs only itself, in show and tail."""
     good = '{"episode": 0, "step": 10, "return": 1.5, "length": 10, "env": 0, "seconds": 0.1}'
@@ -330,7 +339,9 @@ def test_a_curve_leaves_no_episode_out(steps: list[int], parts: int) -> None:
     assert sum(part["episodes"] for part in curve) == len(steps)
     assert 1 <= len(curve) <= parts
     assert [part["step"] for part in curve] == sorted(part["step"] for part in curve)
-    assert math.isclose(sum(part["return_mean"] * part["episodes"] for part in curve), sum(range(len(steps))), abs_tol=1e-6)
+    assert math.isclose(
+        sum(part["return_mean"] * part["episodes"] for part in curve), sum(range(len(steps))), abs_tol=1e-6
+    )
 
 
 # ---- tail -------------------------------------------------------------------------------------------------------------------
@@ -340,15 +351,17 @@ def test_tail_follows_a_live_run_to_its_end(cli: Cli, site: Site, root: Path, wa
     """Following prints episodes while they happen, returns when the run ends, and says how it ended."""
     site("toy_worker")
     process, found = started(cli, wait_until, root, "r")
-    follower = cli.start("runs", "tail", "r", "-n", "0", "--json")  # type: ignore[attr-defined]
-    first = json.loads(follower.stdout.readline())
+    printed = root / "printed.jsonl"
+    with printed.open("w") as out:
+        follower = cli.start("runs", "tail", "r", "-n", "0", "--json", stdout=out)  # type: ignore[attr-defined]
+    wait_until(lambda: printed.read_text())
     assert state_of(found) == "running"
     found.request_stop("enough")
 
-    rest, err = follower.communicate(timeout=60)
+    _, err = follower.communicate(timeout=60)
     process.wait(60)
 
-    indices = [first["episode"], *(json.loads(line)["episode"] for line in rest.splitlines())]
+    indices = [json.loads(line)["episode"] for line in printed.read_text().splitlines()]
     assert indices == list(range(indices[0], indices[0] + len(indices)))
     assert indices[-1] == (read_json(found.result) or {})["episodes"] - 1
     assert (follower.returncode, "stopped: enough" in err) == (0, True)
@@ -365,7 +378,9 @@ def test_tail_begins_with_the_last_lines(cli: Cli, root: Path, number: str, coun
     assert [json.loads(line)["episode"] for line in outcome.out.splitlines()] == list(range(20 - count, 20))
 
 
-@pytest.mark.parametrize(("number", "lines"), [("0", []), ("2", ["line 8", "line 9"]), ("99", [f"line {i}" for i in range(10)])])
+@pytest.mark.parametrize(
+    ("number", "lines"), [("0", []), ("2", ["line 8", "line 9"]), ("99", [f"line {i}" for i in range(10)])]
+)
 def test_tail_shows_the_log(cli: Cli, root: Path, number: str, lines: list[str]) -> None:
     """`--log` shows the worker's own output instead, as many lines as asked for."""
     made(root, "A", {"status": "finished"}).log.write_text("".join(f"line {i}\n" for i in range(10)))
@@ -413,7 +428,14 @@ def test_stop_ends_a_run_at_a_safe_point(cli: Cli, site: Site, root: Path, wait_
 def test_a_run_that_ignores_the_stop_is_killed(cli: Cli, site: Site, root: Path, wait_until: Wait) -> None:
     """After its grace a run that does not listen is killed with all it started, and counts as stopped."""
     site("toy_worker")
-    arguments = ("--grace", "1", "--set", "hyperparameters.ignore_stop=true", "--set", "hyperparameters.child_seconds=600")
+    arguments = (
+        "--grace",
+        "1",
+        "--set",
+        "hyperparameters.ignore_stop=true",
+        "--set",
+        "hyperparameters.child_seconds=600",
+    )
     process, found = started(cli, wait_until, root, "r", *arguments)
     identity = (read_json(found.status) or {})["process"]
     begun = time.monotonic()
@@ -618,7 +640,13 @@ def test_a_run_appears_whole(root: Path) -> None:
     made(root, "A")
 
     assert [path.name for path in root.iterdir()] == ["A"]
-    assert {path.name for path in (root / "A").iterdir()} == {"config.json", "manifest.json", "status.json", "logs", "backend"}
+    assert {path.name for path in (root / "A").iterdir()} == {
+        "config.json",
+        "manifest.json",
+        "status.json",
+        "logs",
+        "backend",
+    }
 
 
 def test_data_that_is_no_json_leaves_no_folder(root: Path) -> None:

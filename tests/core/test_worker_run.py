@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from rlctl import hookimpl
 from rlctl.testing import fake_run
 from rlctl.worker.run import BEAT_SECONDS

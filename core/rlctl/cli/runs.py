@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -242,10 +243,8 @@ def _kill(record: Record) -> None:
         raise UsageError(f"run {record.directory.run_id} does not end, and it lives on another machine.")
     if is_alive(identity):
         note(f"run {record.directory.run_id} is killed")
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it may end meanwhile
             os.killpg(int(identity["pid"]), signal.SIGKILL)  # type: ignore[index]
-        except ProcessLookupError:
-            pass  # it ended meanwhile
 
 
 @runs.command("remove")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -36,8 +37,6 @@ class LocalExecutor:
 
     def kill(self, handle: Any) -> None:
         """Kill the process's whole group; what it started must not outlive it."""
-        try:
+        with contextlib.suppress(ProcessLookupError):  # nobody may be left in the group
             os.killpg(handle.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # nobody is left in the group
         handle.wait()

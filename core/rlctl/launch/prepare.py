@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -23,6 +16,7 @@ from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
+from rlctl.launch.probe import probe_env
 from rlctl.plugins import Registered, Registry
 from rlctl.requirements import all_missing
 
@@ -288,7 +282,10 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
             prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
     for plugin, check in registry.implementations("rlctl_check_run"):
         try:
-            prepared.problems += list(check(**_accepted(check, config=config, worker=worker)))
+            found = check(**_accepted(check, config=config, worker=worker))
+            prepared.problems += [
+                attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path)) for problem in found
+            ]
         except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
             if prepared.problems:  # the values that it stumbled over may be the ones refused already
                 continue
@@ -302,27 +299,3 @@ def _accepted(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
 
     names, optional = pluggy._hooks.varnames(function)  # noqa: SLF001 - pluggy's own reading of a signature
     return {name: value for name, value in arguments.items() if name in (*names, *optional)}
-
-
-# ---- facts ---------------------------------------------------------------------------------------------------------
-
-
-def probe_env(env: dict[str, Any]) -> EnvFacts:
-    """Make the environment once in a process of its own and return what it is; a failure is a fact, too."""
-    with tempfile.TemporaryDirectory(prefix="rlctl-") as folder:
-        asked, answer = Path(folder) / "env.json", Path(folder) / "facts.json"
-        asked.write_text(json.dumps(env, default=str), encoding="utf-8")
-        command = [sys.executable, "-m", "rlctl.gym.facts", str(asked), str(answer)]
-        environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
-        try:
-            process = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, env=environment, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return EnvFacts(error=f"{env['id']} could not be made within 120 s.")
-        if answer.is_file():
-            return EnvFacts(**json.loads(answer.read_text(encoding="utf-8")))
-    lines = process.stderr.decode(errors="replace").strip().splitlines() or ["nothing was printed"]
-    code = process.returncode
-    how = f"code {code}" if code >= 0 else signal.Signals(-code).name
-    return EnvFacts(error=f"making {env['id']} ended its process with {how}: {lines[-1]}")

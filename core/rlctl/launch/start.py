@@ -109,7 +109,7 @@ def origins_of(tree: dict[str, Any], merged: Merged, prefix: str = "") -> dict[s
         if isinstance(value, dict) and value:
             origins |= origins_of(value, merged, f"{path}.")
         else:
-            origins[path] = merged.origin(path) or "default"
+            origins[path] = merged.origins.get(path, "default")
     return origins
 
 

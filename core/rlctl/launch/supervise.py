@@ -20,7 +20,7 @@ from rlctl.runs.files import read_json, write_json
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.relay import RelayReader
-from rlctl.worker.status import finite
+from rlctl.worker.status import close_status, finite
 
 _POLL_SECONDS = 0.05
 
@@ -151,6 +151,7 @@ class Supervisor:
         self.directory.release_reserve()
         try:
             if not self.directory.result.exists():
+                close_status(self.directory.status, result)
                 write_json(self.directory.result, finite(attrs.asdict(result)))
             write_json(self.directory.analytics, analytics(self.directory))
             append_event(self.directory.events, "run_ended", status=result.status, reason=result.reason)

@@ -142,10 +142,8 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
 def _forget(partial: Path, root: Path | None) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     if root is not None:
-        try:
+        with contextlib.suppress(OSError):  # somebody else's run is in it by now, or it was never made
             root.rmdir()
-        except OSError:
-            pass  # somebody else's run is in it by now, or it was never made
 
 
 def state_of(directory: RunDirectory) -> str:

@@ -25,7 +25,7 @@ def provenance(hardware: dict[str, Any]) -> dict[str, Any]:
     return {
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": redacted(sys.argv),
-        "working_directory": os.getcwd(),
+        "working_directory": str(Path.cwd()),
         "rlctl": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "platform": platform.platform(),

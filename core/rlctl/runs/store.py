@@ -73,9 +73,7 @@ class RunStore:
         """Return all runs, newest first (their ids sort by time; others by when their configuration was written)."""
         if not self.root.is_dir():
             return []
-        found = [
-            path for path in self.root.iterdir() if not path.name.startswith(".") and _is_run(path)
-        ]
+        found = [path for path in self.root.iterdir() if not path.name.startswith(".") and _is_run(path)]
         return [RunDirectory(path) for path in sorted(found, key=_creation, reverse=True)]
 
     def records(self) -> Iterator[Record]:
@@ -100,9 +98,9 @@ class RunStore:
         exact = [item for item in directories if item.run_id == reference]
         if exact:
             return exact[0]
-        matches = [item for item in directories if reference and item.run_id.casefold().startswith(reference.casefold())] or [
-            item for item in directories if reference and read_record(item).config.get("name") == reference
-        ]
+        matches = [
+            item for item in directories if reference and item.run_id.casefold().startswith(reference.casefold())
+        ] or [item for item in directories if reference and read_record(item).config.get("name") == reference]
         if len(matches) == 1:
             return matches[0]
         if matches:

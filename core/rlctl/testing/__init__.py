@@ -39,14 +39,16 @@ if TYPE_CHECKING:
     from rlctl.testing.worker_contract import WorkerContract as WorkerContract
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'rlctl.testing' has no attribute {name!r}")
-    home = _HOME[name]
-    if home.endswith("_contract"):
-        import pytest
+if not TYPE_CHECKING:  # to a type checker this function would say that every name exists
 
-        pytest.register_assert_rewrite(home)  # a broken promise then shows its values
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'rlctl.testing' has no attribute {name!r}")
+        home = _HOME[name]
+        if home.endswith("_contract"):
+            import pytest
+
+            pytest.register_assert_rewrite(home)  # a broken promise then shows its values
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value

@@ -85,5 +85,16 @@ print(json.dumps(callable(resolve(sys.argv[1]))))
 """
 """Resolve an entry point in a process of its own, as only a worker may import what it needs."""
 
-HEAVY = ("torch", "numpy", "gymnasium", "stable_baselines3", "tensorboard", "jax", "pandas", "matplotlib", "rich", "pytest")
+HEAVY = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "stable_baselines3",
+    "tensorboard",
+    "jax",
+    "pandas",
+    "matplotlib",
+    "rich",
+    "pytest",
+)
 """What a plugin's front must not import: every `rlctl --help` would wait for it."""

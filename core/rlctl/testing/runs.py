@@ -105,9 +105,7 @@ def fake_run(
 def _info(directory: RunDirectory, config: dict[str, Any]) -> RunInfo:
     names = ("worker", "algo", "seed", "total_timesteps", "total_episodes")
     said = {name: config[name] for name in names}
-    return RunInfo(
-        run_id=directory.run_id, directory=directory.path, env_id=config["env"]["id"], config=config, **said
-    )
+    return RunInfo(run_id=directory.run_id, directory=directory.path, env_id=config["env"]["id"], config=config, **said)
 
 
 def _raise(name: str, hook: str, error: Exception) -> None:

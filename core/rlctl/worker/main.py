@@ -27,7 +27,7 @@ from rlctl.worker.eventlog import append_event
 from rlctl.worker.relay import RelayWriter
 from rlctl.worker.run import Run, Stop
 from rlctl.worker.signals import StopRequests
-from rlctl.worker.status import StatusFile, finite
+from rlctl.worker.status import StatusFile, close_status, finite
 
 
 class _CriticalCallbackError(Exception):
@@ -192,4 +192,5 @@ def _finish(directory: RunDirectory, run: Run | None, result: Result) -> None:
         result = attrs.evolve(_failure_of(error, run, directory), step=result.step)
     with contextlib.suppress(OSError):  # the result matters more, and says what is wrong if it is the disk
         append_event(directory.events, "training_ended", status=result.status, reason=result.reason)
+        close_status(directory.status, result)
     write_json(directory.result, finite(attrs.asdict(result)))

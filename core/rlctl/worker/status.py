@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
 
-from rlctl.events import Progress
+from rlctl.events import Progress, Result
 from rlctl.runs.directory import host_name, process_identity
-from rlctl.runs.files import write_json
+from rlctl.runs.files import read_json, write_json
 
 
 def initial_status(supervisor: dict[str, Any]) -> dict[str, Any]:
@@ -39,9 +40,23 @@ class StatusFile:
         write_json(self._path, finite(status), durable=False)
 
 
+def close_status(path: Path, result: Result) -> None:
+    """Let the status say how the run ended, for whoever looks there first; result.json is what counts."""
+    last = read_json(path) or {}
+    ended = {
+        "state": result.status,
+        "step": result.step,
+        "episodes": result.episodes,
+        "seconds": result.seconds,
+        "return_mean": result.return_mean,
+        "eta_seconds": None,
+        "updated_at": time.time(),
+    }
+    write_json(path, finite({**last, **ended}), durable=False)
+
+
 def finite(values: dict[str, Any]) -> dict[str, Any]:
     """Return values with NaN and infinities as null, which is what JSON has for them."""
     return {
-        key: None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
-        for key, value in values.items()
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
     }

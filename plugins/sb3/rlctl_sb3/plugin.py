@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from rlctl import ActionSpace, AlgorithmDescriptor, ObservationSpace, WorkerDescriptor, hookimpl
+from collections.abc import Iterable
+
+from rlctl import (
+    ActionSpace,
+    AlgorithmDescriptor,
+    ObservationSpace,
+    Problem,
+    RunConfig,
+    WorkerDescriptor,
+    hookimpl,
+)
 
 _DISCRETE, _BOX = ActionSpace.DISCRETE, ActionSpace.BOX
 _ANY = (_DISCRETE, _BOX, ActionSpace.MULTI_DISCRETE, ActionSpace.MULTI_BINARY)
@@ -48,3 +58,10 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             upstream="stable-baselines3",
         )
     ]
+
+
+@hookimpl
+def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Problem]:
+    from rlctl_sb3.checks import problems_in
+
+    return problems_in(config.hyperparameters) if worker.name == "sb3" else ()

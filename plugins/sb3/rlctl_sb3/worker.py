@@ -97,7 +97,7 @@ class _RunWriter(KVWriter):
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:  # noqa: ARG002
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
         numbers = {tag: value for tag, value in key_values.items() if isinstance(value, (int, float, np.number))}
         values = {f"backend/{tag}": float(value) for tag, value in numbers.items()}
         values |= {_CANONICAL[tag]: float(value) for tag, value in numbers.items() if tag in _CANONICAL}

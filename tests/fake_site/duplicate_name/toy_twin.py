@@ -10,7 +10,11 @@ def rlctl_workers() -> list[WorkerDescriptor]:
     )
     return [
         WorkerDescriptor(
-            name="toy", summary="the twin", entry_point="toy_twin:Absent", algorithms=(algorithm,), env_families=("toy",)
+            name="toy",
+            summary="the twin",
+            entry_point="toy_twin:Absent",
+            algorithms=(algorithm,),
+            env_families=("toy",),
         )
     ]
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from rlctl import Episode, Metrics, Result
 from rlctl.runs.files import read_lines
 from rlctl.testing import fake_run
@@ -102,7 +103,9 @@ def test_a_diverging_run_is_readable(site, tmp_path):
     from rlctl import RunConfig, run
 
     site("toy_worker")
-    outcome = run(RunConfig(worker="toy", hyperparameters={"nan_at": 500}, callbacks={"progress": False}), runs_dir=tmp_path)
+    outcome = run(
+        RunConfig(worker="toy", hyperparameters={"nan_at": 500}, callbacks={"progress": False}), runs_dir=tmp_path
+    )
     assert outcome.result.status == "finished"
     strict_lines(outcome.directory / "episodes.jsonl")
     strict_lines(outcome.directory / "metrics.jsonl")

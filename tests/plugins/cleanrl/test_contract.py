@@ -1,6 +1,7 @@
 """CleanRL's unmodified scripts keep what every worker promises. The scripts are fetched on first use, as users' are."""
 
 import pytest
+
 from rlctl.testing import WorkerContract
 
 pytestmark = pytest.mark.network

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
 from rlctl.errors import NotAvailableError, UsageError
 from rlctl_cleanrl import scripts, sources
 from rlctl_cleanrl.catalogue import CATALOGUE, Algorithm

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from rlctl.errors import ExitCode, NotAvailableError
 from rlctl_cleanrl import fetching, sources
 from rlctl_cleanrl.scripts import read_scripts

@@ -17,10 +17,18 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
         ),
         CallbackDescriptor(name="raises", summary="raises", factory=f"{module}:raising", options=(HOOK, AT)),
         CallbackDescriptor(
-            name="critical", summary="raises, critically", factory=f"{module}:raising", options=(HOOK, AT), critical=True
+            name="critical",
+            summary="raises, critically",
+            factory=f"{module}:raising",
+            options=(HOOK, AT),
+            critical=True,
         ),
         CallbackDescriptor(
-            name="host_raises", summary="raises in the host", factory=f"{module}:raising", options=(HOOK, AT), process=host
+            name="host_raises",
+            summary="raises in the host",
+            factory=f"{module}:raising",
+            options=(HOOK, AT),
+            process=host,
         ),
         CallbackDescriptor(name="stopper", summary="ends the run", factory=f"{module}:Stopper", options=(AT,)),
         CallbackDescriptor(name="unmakeable", summary="cannot be made", factory=f"{module}:unmakeable"),

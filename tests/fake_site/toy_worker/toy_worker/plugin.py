@@ -59,7 +59,9 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             summary="counts, for tests",
             entry_point="toy_worker.worker:ToyWorker",
             algorithms=(
-                AlgorithmDescriptor(name="count", summary="counts steps", hyperparameters=COUNT, max_num_envs=4, **made_for),
+                AlgorithmDescriptor(
+                    name="count", summary="counts steps", hyperparameters=COUNT, max_num_envs=4, **made_for
+                ),
                 AlgorithmDescriptor(
                     name="bandit", summary="learns", hyperparameters="toy_worker.plugin:bandit_parameters", **made_for
                 ),

@@ -1,0 +1,68 @@
+"""What is wrong with nested settings: schedules, noise, names of activations and classes; light, for the host process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlctl import Problem
+from rlctl.errors import did_you_mean
+
+ACTIVATIONS = ("relu", "tanh", "elu", "silu")
+NOISES = ("normal", "ornstein_uhlenbeck")
+SCHEDULES = ("linear",)
+_DOTTED = re.compile(r"[\w.]+:[\w.]+")
+_CLASS_KEYS = ("features_extractor_class", "optimizer_class")
+
+
+def problems_in(hyperparameters: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield everything that has the right kind but no meaning to SB3."""
+    for name, value in hyperparameters.items():
+        path = f"hyperparameters.{name}"
+        if name == "action_noise" and isinstance(value, Mapping):
+            yield from _keys(path, value, {"use", "sigma", "mean"}, {"use", "sigma"})
+            yield from _choice(f"{path}.use", value.get("use", NOISES[0]), NOISES)
+            yield from _numbers(path, value, ("sigma", "mean"))
+        elif name == "policy_kwargs" and isinstance(value, Mapping):
+            yield from _policy(path, value)
+        elif isinstance(value, Mapping) and name not in ("replay_buffer_kwargs", "rollout_buffer_kwargs"):
+            yield from _keys(path, value, {"schedule", "start", "end"}, {"schedule", "start"})
+            yield from _choice(f"{path}.schedule", value.get("schedule", SCHEDULES[0]), SCHEDULES)
+            yield from _numbers(path, value, ("start", "end"))
+        elif name.endswith("_class") and isinstance(value, str):
+            yield from _class_name(path, value)
+
+
+def _policy(path: str, value: Mapping[str, Any]) -> Iterator[Problem]:
+    activation = value.get("activation_fn")
+    if isinstance(activation, str) and not _DOTTED.fullmatch(activation):
+        yield from _choice(f"{path}.activation_fn", activation, ACTIVATIONS)
+    for key in _CLASS_KEYS:
+        if isinstance(value.get(key), str):
+            yield from _class_name(f"{path}.{key}", value[key])
+
+
+def _class_name(path: str, value: str) -> Iterator[Problem]:
+    if not _DOTTED.fullmatch(value):
+        yield Problem(path, f'expected a class as "package.module:Class", got "{value}"')
+
+
+def _keys(path: str, data: Mapping[str, Any], known: set[str], required: set[str]) -> Iterator[Problem]:
+    for key in data:
+        if key not in known:
+            yield Problem(f"{path}.{key}", "unknown key.", did_you_mean(key, known))
+    for key in sorted(required - set(data)):
+        yield Problem(f"{path}.{key}", "is required")
+
+
+def _choice(path: str, value: Any, known: tuple[str, ...]) -> Iterator[Problem]:
+    if value not in known:
+        yield Problem(path, f'expected one of {", ".join(known)}, got "{value}".', did_you_mean(str(value), known))
+
+
+def _numbers(path: str, data: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[Problem]:
+    for name in names:
+        value = data.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            yield Problem(f"{path}.{name}", f"expected a number, got {value!r}")
