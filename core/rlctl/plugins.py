@@ -104,6 +104,12 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> Non
             raise PluginError(problem)
 
 
+def accepted_arguments(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """Return the arguments that `function` names: an implementation of a hook may leave out what it does not need."""
+    names, optional = pluggy._hooks.varnames(function)  # noqa: SLF001 - pluggy's own reading of a signature
+    return {name: value for name, value in arguments.items() if name in (*names, *optional)}
+
+
 @functools.cache
 def discover() -> Registry:
     """Load all installed plugins and ask them what they bring. A broken one costs only itself."""

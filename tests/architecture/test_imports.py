@@ -11,7 +11,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("core/rlctl", *(f"plugins/{name}/rlctl_{name}" for name in ("callbacks", "cleanrl", "dqn", "sb3")))
-HEAVY = ("torch", "numpy", "gymnasium", "stable_baselines3", "tensorboard", "cleanrl", "rich", "ruamel", "ruamel.yaml", "pytest")
+HEAVY = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "stable_baselines3",
+    "tensorboard",
+    "cleanrl",
+    "rich",
+    "ruamel",
+    "ruamel.yaml",
+    "pytest",
+)
 
 PROBE = """
 import json, sys
@@ -94,7 +105,9 @@ def test_a_contract_is_broken_by_its_violation(contract, tmp_path):
     assert (code, verdicts[contract]) == (1, False), output
 
 
-@pytest.mark.parametrize("contract", [name for name in VIOLATIONS if name.startswith(("Core knows", "Only the command"))])
+@pytest.mark.parametrize(
+    "contract", [name for name in VIOLATIONS if name.startswith(("Core knows", "Only the command"))]
+)
 def test_the_lists_of_core_s_modules_are_complete(contract):
     """A new module of core cannot escape a contract by not being listed: only the exceptions of the table are missing."""
     text = (ROOT / "pyproject.toml").read_text()
@@ -125,7 +138,16 @@ def imported_by(tmp_path, *args, **env):
 
 @pytest.mark.parametrize(
     "command",
-    ["--help", "--version", "workers list", "callbacks list", "plugins list", "runs list", "workers --help", "run --help"],
+    [
+        "--help",
+        "--version",
+        "workers list",
+        "callbacks list",
+        "plugins list",
+        "runs list",
+        "workers --help",
+        "run --help",
+    ],
 )
 def test_listing_and_help_import_nothing_heavy(command, tmp_path, rlctl_env):
     """Commands that only look around import no backend, no numeric library, no rich and no YAML parser."""
@@ -157,7 +179,9 @@ def test_the_probe_sees_a_heavy_front(site, tmp_path, rlctl_env):
 
 def test_importing_rlctl_costs_nothing(tmp_path):
     """`import rlctl` loads none of its modules, as its public names are resolved on first use."""
-    program = "import sys, rlctl; print([name for name in sys.modules if name.startswith(('rlctl.', 'attr', 'pluggy'))])"
+    program = (
+        "import sys, rlctl; print([name for name in sys.modules if name.startswith(('rlctl.', 'attr', 'pluggy'))])"
+    )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

@@ -300,13 +300,17 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "worker": (("-w", "toy"), lambda config: config["worker"], "toy"),
     "algo": (("toy", "-a", "bandit"), lambda config: config["algo"], "bandit"),
     "env_id": (("toy", "sun", "-e", "moon"), lambda config: config["env"]["id"], "moon"),
-    "total_timesteps": (("toy", "-n", "1e3"), lambda config: config["total_timesteps"], 1000),
+    "total_timesteps": (("toy", "-n", "2e3"), lambda config: config["total_timesteps"], 2000),
     "total_episodes": (("toy", "--total-episodes", "7"), lambda config: config["total_episodes"], 7),
     "seed": (("toy", "-s", "0"), lambda config: config["seed"], 0),
     "num_envs": (("toy", "--num-envs", "3"), lambda config: config["env"]["num_envs"], 3),
     "device": (("toy", "--device", "cpu"), lambda config: config["device"], "cpu"),
     "threads": (("toy", "--threads", "null"), lambda config: config["threads"], None),
-    "callbacks": (("toy", "--callback", "no-jsonl", "--callback", "empty"), lambda c: [c["callbacks"]["jsonl"], c["callbacks"]["empty"]], [False, {}]),
+    "callbacks": (
+        ("toy", "--callback", "no-jsonl", "--callback", "empty"),
+        lambda config: [config["callbacks"]["jsonl"], config["callbacks"]["empty"]],
+        [False, {}],
+    ),
     "overrides": (("toy", "--set", "env.kwargs.gravity=9.8"), lambda config: config["env"]["kwargs"], {"gravity": 9.8}),
     "labels": (("toy", "--label", "a=1", "--label", "b=x=y"), lambda config: config["labels"], {"a": "1", "b": "x=y"}),
     "name": (("toy", "--name", "3"), lambda config: config["name"], "3"),
@@ -461,7 +465,8 @@ def test_plugins_that_print_do_not_reach_stdout(cli: Cli, site: Callable[..., An
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: greeter\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[rlctl.plugins]\ngreeter = greeter\n")
     (folder.parent / "greeter.py").write_text(
-        "from rlctl import hookimpl\nprint('Welcome!')\n@hookimpl\ndef rlctl_workers():\n    print('At your service!')\n    return []\n"
+        "from rlctl import hookimpl\nprint('Welcome!')\n"
+        "@hookimpl\ndef rlctl_workers():\n    print('At your service!')\n    return []\n"
         "@hookimpl\ndef rlctl_commands():\n    print('Anything else?')\n    return []\n"
         "@hookimpl\ndef rlctl_check_run(config):\n    print('Fine!')\n    return []\n"
     )

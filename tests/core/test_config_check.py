@@ -339,7 +339,7 @@ def test_a_plugins_check_adds_its_problems(site: Callable[..., Any]) -> None:
     problems = prepared_of({"worker": "toy", "seed": 13, "device": "gpu"}).problems
 
     assert [str(problem) for problem in problems if problem.path == "seed"] == [
-        "seed: 13 brings bad luck to toy Take 12."
+        "seed: 13 brings bad luck to toy (from layer 0) Take 12."
     ]
     assert {"seed", "device"} == {problem.path for problem in problems}
 

@@ -183,6 +183,12 @@ def _trees(depth: int = 3) -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(lambda a, b: {**a, **b}, leaves, inner)
 
 
+def _any_trees(*keys: str) -> st.SearchStrategy[Any]:
+    """Return trees in which any key may be anything."""
+    below = st.recursive(_LEAVES, lambda inner: st.dictionaries(st.sampled_from(keys), inner))
+    return st.dictionaries(st.sampled_from(keys), below)
+
+
 def _leaves_of(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in tree.items():
@@ -215,7 +221,7 @@ def test_the_last_layer_that_says_a_leaf_wins(trees: list[dict[str, Any]]) -> No
 
 
 @some_examples
-@given(st.lists(st.recursive(_LEAVES, lambda x: st.dictionaries(st.sampled_from(["a", "b", "env", "callbacks"]), x)).filter(lambda t: isinstance(t, dict)), max_size=4))  # fmt: skip
+@given(st.lists(_any_trees("a", "b", "env", "callbacks"), max_size=4))
 def test_every_leaf_has_an_origin(trees: list[dict[str, Any]]) -> None:
     """Whatever the layers hold, mappings over scalars too, no leaf of the merged tree is without origin."""
     merged = merge([Layer(f"layer {index}", tree) for index, tree in enumerate(trees)])
@@ -224,11 +230,7 @@ def test_every_leaf_has_an_origin(trees: list[dict[str, Any]]) -> None:
 
 
 @some_examples
-@given(
-    st.recursive(_LEAVES, lambda x: st.dictionaries(st.sampled_from(["a", "b.c", "c"]), x)).filter(
-        lambda t: isinstance(t, dict)
-    )
-)
+@given(_any_trees("a", "b.c", "c"))
 def test_the_list_of_origins_is_complete(tree: dict[str, Any]) -> None:
     """`origins_of`, which a dry run and config.json show, names every value that is not a mapping with entries."""
     origins = origins_of(tree, merge([Layer("here", tree)]))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from rlctl.testing import fake_distribution
 
 WORKERS = """
@@ -196,7 +197,19 @@ def failing(tmp_path, source, flaws):
     file = tmp_path / "test_flawed.py"
     file.write_text(source)
     wanted = [(flaw, test) for flaw, tests in flaws.items() for test in ([tests] if isinstance(tests, str) else tests)]
-    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(tmp_path), "-p", "no:cacheprovider", "-q", "-rA"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(tmp_path),
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "-rA",
+    ]
     answer = subprocess.run(
         [*command, *(f"{file}::Test_{flaw}::{test}" for flaw, test in wanted)],
         cwd=tmp_path,

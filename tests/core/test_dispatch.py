@@ -200,7 +200,7 @@ def test_a_misspelt_hook_is_refused():
         def rlctl_steps(self):
             pass
 
-    with pytest.raises(PluginError, match='there is no hook rlctl_steps. Did you mean "rlctl_step"?'):
+    with pytest.raises(PluginError, match=r'there is no hook rlctl_steps\. Did you mean "rlctl_step"\?'):
         dispatcher_of(misspelt=Misspelt())
 
 

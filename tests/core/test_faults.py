@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from rlctl.runs.directory import RunDirectory, is_alive, state_of
+from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json, read_lines
+from rlctl.worker.main import _failure_of
 
 Cli = Callable[..., Any]
 Site = Callable[..., Any]
@@ -82,7 +83,9 @@ def test_a_killed_worker_is_a_failed_run(cli: Cli, found: RunDirectory) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGHUP])
-def test_other_deadly_signals_are_named(cli: Cli, found: RunDirectory, wait_until: Wait, number: signal.Signals) -> None:
+def test_other_deadly_signals_are_named(
+    cli: Cli, found: RunDirectory, wait_until: Wait, number: signal.Signals
+) -> None:
     """Whatever signal ends the worker is named in the result."""
     process = cli.start(*ENDLESS)  # type: ignore[attr-defined]
     wait_until(lambda: trains(found))
@@ -160,10 +163,12 @@ def test_the_grace_ends_a_worker_that_does_not_listen(cli: Cli, found: RunDirect
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_the_worker_starts(cli: Cli, found: RunDirectory, wait_until: Wait, number: signal.Signals) -> None:
+def test_a_signal_while_the_worker_starts(
+    cli: Cli, found: RunDirectory, wait_until: Wait, number: signal.Signals
+) -> None:
     """A signal in the first moments, before the worker can hear it, stops the run all the same."""
     process = cli.start(*ENDLESS, *hyper(start_seconds=1))  # type: ignore[attr-defined]
-    wait_until(lambda: found.config.exists())
+    wait_until(found.config.exists)
     time.sleep(0.05)
     process.send_signal(number)
 
@@ -182,7 +187,7 @@ def test_a_dead_host_leaves_no_orphan(cli: Cli, found: RunDirectory, wait_until:
     process.kill()
     process.wait()
 
-    wait_until(lambda: found.result.exists(), timeout=10)
+    wait_until(found.result.exists, timeout=10)
 
     assert outcome_of(found) == ("stopped", "the process that started the run is gone")
     wait_until(lambda: not group_members(worker), timeout=10)
@@ -210,7 +215,7 @@ def test_a_closed_terminal_ends_the_run(cli: Cli, found: RunDirectory, wait_unti
     os.killpg(process.pid, signal.SIGHUP)
     process.wait(30)
 
-    wait_until(lambda: found.result.exists(), timeout=10)
+    wait_until(found.result.exists, timeout=10)
 
     assert outcome_of(found)[0] == "stopped"
 
@@ -222,7 +227,10 @@ def test_what_a_finished_worker_started_does_not_outlive_it(cli: Cli, found: Run
 
     child = int((found.backend / "child.pid").read_text())
     assert outcome.code == 0
-    assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+    assert (
+        not Path(f"/proc/{child}").exists()
+        or "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+    )
 
 
 # ---- places ----------------------------------------------------------------------------------------------------------------
@@ -238,7 +246,9 @@ def disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
         folder.mkdir()
         if not shutil.which("mount"):
             pytest.skip("there is no mount")
-        answer = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True, check=False
+        )
         if answer.returncode != 0:
             pytest.skip(f"mount is not allowed here: {answer.stderr.strip()}")
         mounted.append(folder)
@@ -298,7 +308,10 @@ def test_a_full_disk(cli: Cli, found: RunDirectory, disk: Callable[..., Path]) -
 
 def test_a_limit_on_the_size_of_files(cli: Cli, found: RunDirectory, tmp_path: Path) -> None:
     """A limit of the shell on file sizes is refused like a full disk, and nothing half-made is left."""
-    program = f"import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); sys.argv = {['rlctl', *TOY]!r}; runpy.run_module('rlctl', run_name='__main__')"
+    program = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100));"
+        f"sys.argv = {['rlctl', *TOY]!r}; runpy.run_module('rlctl', run_name='__main__')"
+    )
 
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False)
 
@@ -321,7 +334,9 @@ def test_a_run_id_that_exists(cli: Cli, found: RunDirectory) -> None:
     assert list(found.path.parent.iterdir()) == [found.path]
 
 
-@pytest.mark.parametrize("run_id", ["a/b", "../x", "/tmp/x", "..", ".", "", "@latest", "a b", ".hidden", "a\nb", "a*", "a\\b", "x:y"])
+@pytest.mark.parametrize(
+    "run_id", ["a/b", "../x", "/tmp/x", "..", ".", "", "@latest", "a b", ".hidden", "a\nb", "a*", "a\\b", "x:y"]
+)
 def test_a_run_id_that_is_no_name(cli: Cli, found: RunDirectory, run_id: str) -> None:
     """An id that cannot be a folder's name, or would be a reference of another kind, is refused; nothing is made."""
     outcome = cli("run", "toy", f"--run-id={run_id}")
@@ -392,7 +407,10 @@ def test_a_hundred_megabytes_of_garbage_change_nothing(cli: Cli, found: RunDirec
     assert (loud.code, quiet.code) == (0, 0)
     assert time.monotonic() - begun < 30
     assert found.log.stat().st_size >= 100_000_000
-    episodes = [[(line["step"], line["return"]) for line in read_lines(run.episodes)] for run in (found, RunDirectory(tmp_path / "runs" / "quiet"))]
+    episodes = [
+        [(line["step"], line["return"]) for line in read_lines(run.episodes)]
+        for run in (found, RunDirectory(tmp_path / "runs" / "quiet"))
+    ]
     assert episodes[0] == episodes[1] != []
     assert len(loud.out + loud.err) < 2000
 
@@ -415,7 +433,9 @@ def test_a_library_that_closes_descriptors(cli: Cli, found: RunDirectory, descri
     assert [event["type"] for event in read_lines(found.events)][-1] == "run_ended"
 
 
-@pytest.mark.parametrize("how", [{"close_fds": [1, 2]}, {"close_streams": True}, {"close_fds": [0, 1, 2], "close_streams": False}])
+@pytest.mark.parametrize(
+    "how", [{"close_fds": [1, 2]}, {"close_streams": True}, {"close_fds": [0, 1, 2], "close_streams": False}]
+)
 def test_a_failure_without_streams_is_still_reported(cli: Cli, found: RunDirectory, how: dict[str, Any]) -> None:
     """A library that closed its streams and then fails leaves its traceback in the result."""
     outcome = cli(*TOY, *hyper(raise_at=100, **how))
@@ -435,6 +455,20 @@ def test_a_library_that_exits(cli: Cli, found: RunDirectory, code: int) -> None:
     assert (read_json(found.result) or {})["step"] == 100
 
 
+def test_an_exception_that_cannot_be_printed_is_still_reported(found: RunDirectory) -> None:
+    """An exception whose own text raises is reported by its class."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    result = _failure_of(MuteError(), None, found)
+
+    assert (result.status, result.reason) == ("failed", "MuteError")
+    assert result.failure is not None
+    assert "MuteError" in result.failure.traceback
+
+
 def test_a_library_that_vanishes(cli: Cli, found: RunDirectory) -> None:
     """os._exit leaves no trace: the host writes the result, with the last step that is known."""
     outcome = cli(*TOY, *hyper(vanish_at=100))
@@ -446,7 +480,10 @@ def test_a_library_that_vanishes(cli: Cli, found: RunDirectory) -> None:
 
 @pytest.mark.parametrize(
     ("worker", "words"),
-    [("toy_absent", "ModuleNotFoundError: No module named 'no_such_module_at_all'"), ("toy_raises", "libmoon.so.1: cannot open shared object file")],
+    [
+        ("toy_absent", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("toy_raises", "libmoon.so.1: cannot open shared object file"),
+    ],
 )
 def test_a_worker_that_cannot_be_made(cli: Cli, found: RunDirectory, site: Site, worker: str, words: str) -> None:
     """A module that does not import and a constructor that raises are readable failures of the run."""
@@ -472,7 +509,14 @@ def test_nothing_is_left_beside_the_documented_files(cli: Cli, found: RunDirecto
 
 # ---- callbacks ------------------------------------------------------------------------------------------------------------
 
-_WORKER_HOOKS = ("rlctl_training_started", "rlctl_step", "rlctl_episode_ended", "rlctl_metrics", "rlctl_should_stop", "rlctl_training_ended")
+_WORKER_HOOKS = (
+    "rlctl_training_started",
+    "rlctl_step",
+    "rlctl_episode_ended",
+    "rlctl_metrics",
+    "rlctl_should_stop",
+    "rlctl_training_ended",
+)
 
 
 @pytest.mark.parametrize("hook", _WORKER_HOOKS)
@@ -517,7 +561,14 @@ def test_a_failing_callback_of_the_host_costs_only_itself(cli: Cli, found: RunDi
     """A callback in the host that raises is reported on stderr, and the run goes on."""
     site("toy_callbacks")
 
-    outcome = cli(*TOY, "-n", "300", "--set", "callbacks.host_raises={hook: rlctl_status_changed, at: 0}", *hyper(step_seconds=0.005))
+    outcome = cli(
+        *TOY,
+        "-n",
+        "300",
+        "--set",
+        "callbacks.host_raises={hook: rlctl_status_changed, at: 0}",
+        *hyper(step_seconds=0.005),
+    )
 
     assert (outcome.code, outcome_of(found)[0]) == (0, "finished")
     assert outcome.err.count("host_raises failed in rlctl_status_changed and is switched off: RuntimeError") == 1
@@ -536,7 +587,10 @@ def test_a_callback_of_the_host_that_cannot_be_made(cli: Cli, found: RunDirector
 @pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
 def test_a_host_without_streams_trains(cli: Cli, found: RunDirectory, closed: str) -> None:
     """Started by something that closed stdin, stdout or stderr, as cron and daemons do, the run finishes."""
-    program = f"import os, sys; [os.close(int(fd)) for fd in {closed!r}]; os.execv(sys.executable, [sys.executable, '-m', 'rlctl', *{TOY!r}, '-n', '100'])"
+    program = (
+        f"import os, sys; [os.close(int(fd)) for fd in {closed!r}];"
+        f"os.execv(sys.executable, [sys.executable, '-m', 'rlctl', *{TOY!r}, '-n', '100'])"
+    )
 
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
 

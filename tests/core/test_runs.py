@@ -175,6 +175,19 @@ def test_a_damaged_result_can_be_shown(cli: Cli, root: Path, result: str) -> Non
     assert (outcome.code, "Traceback" in outcome.err) == (0, False)
 
 
+@pytest.mark.parametrize("command", ["list", "show"])
+def test_a_name_cannot_play_with_the_terminal(cli: Cli, root: Path, command: str) -> None:
+    """Line breaks and escape sequences of a name are not printed; as data they are kept."""
+    name = "a\nb\x1b[31m\rc"
+    made(root, "A", {"status": "finished"}, name=name)
+
+    plain, data = cli("runs", command), cli("runs", command, "--json").json()
+
+    assert "a b [31m c" in plain.out
+    assert "\x1b" not in plain.out
+    assert (data[0] if command == "list" else data)["name"] == name
+
+
 def test_folders_that_are_no_runs_are_left_out(cli: Cli, root: Path) -> None:
     """A model's folder with a config.json of its own, a hidden folder, a half-made run and a file are not listed."""
     made(root, "A", {"status": "finished"})
@@ -354,7 +367,7 @@ def test_tail_follows_a_live_run_to_its_end(cli: Cli, site: Site, root: Path, wa
     printed = root / "printed.jsonl"
     with printed.open("w") as out:
         follower = cli.start("runs", "tail", "r", "-n", "0", "--json", stdout=out)  # type: ignore[attr-defined]
-    wait_until(lambda: printed.read_text())
+    wait_until(printed.read_text)
     assert state_of(found) == "running"
     found.request_stop("enough")
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-import rlctl
 from attrs import field, frozen
+
+import rlctl
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import json
@@ -60,7 +61,8 @@ def _plugin_commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {}
     for plugin, function in discover().implementations("rlctl_commands"):
         try:
-            brought = {str(command.name): command for command in function()}
+            with contextlib.redirect_stdout(sys.stderr):
+                brought = {str(command.name): command for command in function()}
         except Exception as error:  # noqa: BLE001 - a broken plugin costs only its own commands
             plugin.error = f"rlctl_commands: {type(error).__name__}: {error}"
             continue

@@ -37,7 +37,7 @@ def _legal(value: Any) -> Any:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "Nothing to list.") -> None:
     """Print left-aligned columns; the last one may run on. Without rows, `empty` goes to stderr."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in row] for row in rows]
     if not cells:
         note(empty)
         return
@@ -50,10 +50,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], empty: str =
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:
     """Print "name  value" lines, aligned."""
-    kept = [(name, str(value)) for name, value in rows if value not in (None, "", {}, [])]
+    kept = [(name, one_line(value)) for name, value in rows if value not in (None, "", {}, [])]
     width = max((len(name) for name, _ in kept), default=0)
     for name, value in kept:
         click.echo(f"{name.ljust(width)}  {value}")
+
+
+def one_line(value: object) -> str:
+    """Return text without what would break a line or move the cursor: a run's name may hold anything."""
+    text = str(value)
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def bold(text: str) -> str:

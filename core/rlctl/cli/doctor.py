@@ -77,8 +77,8 @@ def _workers() -> list[dict[str, Any]]:
 
 
 def _runs_folder(root: Path) -> dict[str, Any]:
-    place = root if root.exists() else root.absolute().parent
     try:
+        place = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:

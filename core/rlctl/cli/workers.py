@@ -9,7 +9,7 @@ import click
 
 from rlctl.cli._render import json_option, note, pairs, print_json, table
 from rlctl.descriptors import AlgorithmDescriptor, Parameter, WorkerDescriptor, resolve
-from rlctl.errors import ConfigError, Problem, UsageError, did_you_mean
+from rlctl.errors import ConfigError, PluginError, Problem, UsageError, did_you_mean
 from rlctl.plugins import Registered, discover
 from rlctl.requirements import all_missing
 
@@ -93,7 +93,15 @@ def _limits(worker: WorkerDescriptor) -> dict[str, Any]:
 
 def _algorithm_data(algorithm: AlgorithmDescriptor) -> dict[str, Any]:
     data = attrs.asdict(algorithm, recurse=False)
-    return {**data, "hyperparameters": [attrs.asdict(parameter) for parameter in algorithm.parameters()]}
+    return {**data, "hyperparameters": [attrs.asdict(parameter) for parameter in _parameters(algorithm)]}
+
+
+def _parameters(algorithm: AlgorithmDescriptor) -> tuple[Parameter, ...]:
+    try:
+        return algorithm.parameters()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"the plugin cannot list the hyper-parameters of {algorithm.name}: {reason}") from error
 
 
 def _show_worker(found: Registered[WorkerDescriptor]) -> None:
@@ -128,7 +136,7 @@ def _show_algorithm(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) ->
     if algorithm.unavailable:
         click.echo(f"cannot run here: {algorithm.unavailable}")
     click.echo()
-    rows = [(item.name, _kinds(item), item.default, item.doc) for item in algorithm.parameters()]
+    rows = [(item.name, _kinds(item), item.default, item.doc) for item in _parameters(algorithm)]
     table(("HYPERPARAMETER", "TYPE", "DEFAULT", "MEANING"), rows, "It has no hyper-parameters.")
 
 

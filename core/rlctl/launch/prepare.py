@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +19,7 @@ from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDes
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
 from rlctl.launch.probe import probe_env
-from rlctl.plugins import Registered, Registry
+from rlctl.plugins import Registered, Registry, accepted_arguments
 from rlctl.requirements import all_missing
 
 Report = Callable[[str], None]
@@ -116,7 +118,8 @@ def _set_up(
     """Run the worker's set-up, which may bring algorithms that the descriptor could not know before."""
     assert worker.descriptor.setup is not None
     try:
-        prepared.provenance = dict(resolve(worker.descriptor.setup)(source=None, report=report, repair=False))
+        with contextlib.redirect_stdout(sys.stderr):
+            prepared.provenance = dict(resolve(worker.descriptor.setup)(source=None, report=report, repair=False))
     except RlctlError as error:
         prepared.problems.append(Problem("worker", error.message, error.hint, unavailable=True))
         return worker
@@ -154,7 +157,7 @@ def _preset(prepared: Prepared, said: Merged) -> Layer:
     return Layer(f"{prepared.worker.descriptor.name}/{algorithm.name}", values)
 
 
-# ---- checks --------------------------------------------------------------------------------------------------------
+# ---- checks ---------------------------------------------------------------------------
 
 
 def _check_budget(prepared: Prepared) -> None:
@@ -282,20 +285,14 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
             prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
     for plugin, check in registry.implementations("rlctl_check_run"):
         try:
-            found = check(**_accepted(check, config=config, worker=worker))
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for data, also with a garrulous plugin
+                found = list(check(**accepted_arguments(check, config=config, worker=worker)))
             prepared.problems += [
-                attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path)) for problem in found
+                attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path))
+                for problem in found
             ]
         except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
             if prepared.problems:  # the values that it stumbled over may be the ones refused already
                 continue
             message = f"the check of plugin {plugin.distribution} failed: {type(error).__name__}: {error}"
             prepared.problems.append(Problem("plugins", message, unavailable=True))
-
-
-def _accepted(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
-    """Return the arguments that `function` names: an implementation may leave out what it does not need."""
-    import pluggy
-
-    names, optional = pluggy._hooks.varnames(function)  # noqa: SLF001 - pluggy's own reading of a signature
-    return {name: value for name, value in arguments.items() if name in (*names, *optional)}

@@ -32,8 +32,8 @@ def create_run(
 
     Raises UsageError for an id that cannot be a folder's name and RunDirectoryError when the place cannot be written.
     """
-    if run_id is not None and (not run_id or run_id.startswith(".") or _FORBIDDEN_IN_ID & set(run_id)):
-        raise UsageError(f'"{run_id}" cannot be a run id: it becomes the name of a folder.')
+    if run_id is not None and not _is_name(run_id):
+        raise UsageError(f'"{ascii(run_id)[1:-1]}" cannot be a run id: it becomes the name of a folder.')
     effective = prepared.effective()
     files = {
         "manifest.json": _manifest(prepared, relay or []),
@@ -43,6 +43,11 @@ def create_run(
     directory = create(root, run_id or new_run_id(), files)
     append_event(directory.events, "run_created", run_id=directory.run_id)
     return directory, run_info(directory, effective)
+
+
+def _is_name(run_id: str) -> bool:
+    """Return whether a text can name a folder and be typed: no separators, no wildcards, nothing that moves a cursor."""
+    return run_id.isprintable() and run_id[:1] not in ("", ".", "-") and not _FORBIDDEN_IN_ID & set(run_id)
 
 
 def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:

@@ -122,13 +122,15 @@ class Supervisor:
         if data is not None:
             failure = data.pop("failure", None)
             return Result(**data, failure=Failure(**failure) if failure else None)
-        if code >= 0:
-            return self._lost(f"the worker process ended with exit code {code} and left no result", code)
-        name = signal.Signals(-code).name
+        name = signal.Signals(-code).name if code < 0 else None
         if received or self.directory.stop_request.exists():
+            # An interpreter that is interrupted while it starts ends with code 1, not with the signal.
             interrupted = ExitCode.INTERRUPTED if signal.SIGINT in received else ExitCode.TERMINATED
-            lost = self._lost(f"killed with {name} while stopping", code)
+            how = f"killed with {name}" if name else f"ended with exit code {code}"
+            lost = self._lost(f"{how} while stopping", code)
             return attrs.evolve(lost, status="stopped", failure=None, exit_code=interrupted)
+        if name is None:
+            return self._lost(f"the worker process ended with exit code {code} and left no result", code)
         hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
         return self._lost(f"the worker process was killed by {name}{hint}", code)
 

@@ -116,7 +116,7 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
     made_root = False
     try:
         made_root = not root.exists()
-        if final.exists():
+        if os.path.lexists(final):
             raise RunDirectoryError(f'there is a run "{run_id}" in {root} already.', hint="Choose another --run-id.")
         (partial / "logs").mkdir(parents=True)
         (partial / "backend").mkdir()
@@ -127,7 +127,7 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
         partial.rename(final)  # onto an empty directory only: a racing run of the same id fails here
     except OSError as error:
         _forget(partial, root if made_root else None)
-        if final.exists():
+        if os.path.lexists(final):
             raise RunDirectoryError(f'there is a run "{run_id}" in {root} already.') from error
         raise RunDirectoryError(
             f'cannot make the run\'s directory in "{root}": {error.strerror or error}.',

@@ -148,7 +148,7 @@ class CallbackContract:
         try:
             for hook in sorted(hooks_of_it & BY_PROCESS[Process.WORKER]):
                 dispatcher.call(hook, run=info, progress=None, episode=None, metrics=None)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whichever way a critical failure is raised
             raised = True
         assert raised is critical
         assert len(_failures(info.directory)) == 1, "a failure is reported once, and the callback then switched off"
@@ -165,7 +165,7 @@ def _failures(directory: Path) -> list[dict[str, Any]]:
 def _raising(names: set[str]) -> object:
     """Return an object with the hooks of those names, each of which raises."""
 
-    def implementation(self: object) -> None:
+    def implementation(self: object) -> None:  # noqa: ARG001 - a method
         raise RuntimeError("made to fail by the contract")
 
     return type("Raising", (), dict.fromkeys(names, hooks.hookimpl(implementation)))()

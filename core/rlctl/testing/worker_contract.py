@@ -14,6 +14,7 @@ import pytest
 
 from rlctl import EnvConfig, Episode, RunConfig, RunResult, run
 from rlctl.config.schema import SEED_MAXIMUM
+from rlctl.descriptors import resolve
 from rlctl.launch.local import LocalExecutor
 from rlctl.plugins import discover
 from rlctl.requirements import all_missing
@@ -113,11 +114,14 @@ class WorkerContract:
 
     @classmethod
     def front(cls) -> dict[str, Any]:
-        """Return what a fresh process finds that asks the plugin for its workers."""
-        plugin = discover().worker(cls.worker).plugin
+        """Return what a fresh process finds that asks the plugin for its workers, after the worker's set-up if it has one."""
+        found = discover().worker(cls.worker)
+        if found.descriptor.setup is not None:
+            resolve(found.descriptor.setup)(source=None, report=print, repair=False)
+        plugin = found.plugin
         identity = (plugin.distribution, plugin.name, "rlctl_workers", cls.worker)
-        found: dict[str, Any] = processes.ask_python(processes.FRONT, *identity, *processes.HEAVY)
-        return found
+        said: dict[str, Any] = processes.ask_python(processes.FRONT, *identity, *processes.HEAVY)
+        return said
 
     def test_listing_it_imports_nothing_heavy(self) -> None:
         """Asking for the worker, its algorithms and their hyper-parameters imports no backend, torch, numpy or gymnasium."""

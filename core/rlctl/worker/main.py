@@ -26,7 +26,7 @@ from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.relay import RelayWriter
 from rlctl.worker.run import Run, Stop
-from rlctl.worker.signals import StopRequests
+from rlctl.worker.signals import StopRequests, kill_own_group
 from rlctl.worker.status import StatusFile, close_status, finite
 
 
@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
             traceback.print_exc()
         result = _failure_of(error, run, directory)
     _finish(directory, run, result)
+    if stops.abandoned:
+        kill_own_group()  # no supervisor is left to end what the library has started
     return result.exit_code
 
 
@@ -164,15 +166,19 @@ def _failure_of(error: BaseException, run: Run | None, directory: RunDirectory) 
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # the library may have closed it
             stream.flush()
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - an exception that cannot even say what it is
+        message = ""
     failure = Failure(
         kind=type(error).__name__,
-        message=str(error),
+        message=message,
         traceback="".join(traceback.format_exception(error)),
         log_tail=directory.log_tail(),
     )
     return Result(
         status="failed",
-        reason=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+        reason=f"{type(error).__name__}: {message}" if message else type(error).__name__,
         step=run.step if run else 0,
         episodes=run.episodes if run else 0,
         seconds=round(run.progress().seconds, 3) if run else 0.0,

@@ -24,6 +24,7 @@ class StopRequests:
         self._run: Run | None = None
         self._waiting: list[Stop] = []
         self._first: float | None = None
+        self.abandoned = False
 
     def catch_signals(self) -> None:
         """Make SIGINT, SIGTERM and SIGUSR1 requests; a second one kills the process and all that it started."""
@@ -55,6 +56,7 @@ class StopRequests:
         assert self._run is not None
         while os.read(0, 4096):
             pass
+        self.abandoned = True
         self._run.request_stop("the process that started the run is gone")
         time.sleep(self._run.info.config.get("grace", 30.0))
         kill_own_group()

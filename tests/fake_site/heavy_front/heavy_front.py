@@ -1,6 +1,6 @@
 """Imports numpy in its front, which no plugin may: `rlctl --help` would wait for it."""
 
-import numpy  # noqa: F401
+import numpy as np  # noqa: F401
 
 from rlctl import WorkerDescriptor, hookimpl
 

@@ -75,6 +75,7 @@ def test_a_run_has_the_same_episodes_in_both_forms(site, tmp_path):
 
 def test_it_needs_neither_torch_nor_tensorflow():
     """Its module imports the `tensorboard` package alone."""
-    program = "import sys, rlctl_callbacks.tensorboard; print([m for m in ('torch', 'tensorflow', 'gymnasium') if m in sys.modules])"
+    heavy = ("torch", "tensorflow", "gymnasium")
+    program = f"import sys, rlctl_callbacks.tensorboard; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

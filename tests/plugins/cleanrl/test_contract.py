@@ -13,7 +13,7 @@ class TestPpo(WorkerContract):
     worker = "cleanrl"
     algo = "ppo"
     env = "CartPole-v1"
-    total_timesteps = 4096
+    total_timesteps = 2048
 
 
 class TestDqn(WorkerContract):

@@ -1,5 +1,7 @@
 """Our own DQN keeps what every worker promises."""
 
+import pytest
+
 from rlctl.testing import WorkerContract
 
 
@@ -13,6 +15,7 @@ class TestDqn(WorkerContract):
     hyperparameters = {"learning_starts": 500}
 
 
+@pytest.mark.slow
 class TestDqnWithSeveralEnvironments(WorkerContract):
     """Four environments at once: a step of all of them is four."""
 

@@ -4,13 +4,13 @@ from rlctl.testing import WorkerContract
 
 
 class TestPpo(WorkerContract):
-    """An on-policy algorithm with discrete actions: it advances by rollouts of 512 steps."""
+    """An on-policy algorithm with discrete actions: it advances by rollouts of 256 steps."""
 
     worker = "sb3"
     algo = "ppo"
     env = "CartPole-v1"
-    total_timesteps = 4096
-    hyperparameters = {"n_steps": 512}
+    total_timesteps = 2048
+    hyperparameters = {"n_steps": 256}
 
 
 class TestSac(WorkerContract):
