@@ -107,11 +107,11 @@ class _ObserverFailures:
     """What becomes of an exception in an observer: a callback's is reported; that of a program's own object ends the run."""
 
     def __init__(self, report: Report) -> None:
-        self.of_program: list[Exception] = []
+        self.of_program: list[BaseException] = []
         self.directory: RunDirectory | None = None
         self._report = report
 
-    def __call__(self, name: str, hook: str, error: Exception) -> None:
+    def __call__(self, name: str, hook: str, error: BaseException) -> None:
         self._report(f"{name} failed in {hook} and is switched off: {type(error).__name__}: {error}")
         if name.startswith("plugins["):
             self.of_program.append(error)

@@ -1,5 +1,7 @@
 """The dispatcher: hooks are called one by one, in order, and a failing object costs only itself."""
 
+import sys
+
 import pytest
 
 from rlctl import Progress, hookimpl
@@ -122,6 +124,22 @@ def test_a_failing_object_is_called_no_more():
     dispatcher.call("rlctl_step", progress=PROGRESS)
     dispatcher.call("rlctl_metrics", metrics=None)
     assert len(failures) == 1
+
+
+def test_an_object_that_exits_is_one_that_failed():
+    """A callback that calls sys.exit ends itself and not the run."""
+    log = []
+
+    class Exits:
+        @hookimpl
+        def rlctl_step(self):
+            sys.exit(0)
+
+    dispatcher, failures = dispatcher_of(bad=Exits(), good=writes(log, "good"))
+    dispatcher.call("rlctl_step", progress=None)
+
+    assert [name for name, *_ in failures] == ["bad"]
+    assert log
 
 
 def test_what_the_failure_handler_raises_ends_the_call():

@@ -100,7 +100,11 @@ class RunConfig:
     executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
     grace: float = field(
         default=30.0,
-        metadata=_doc("Seconds a stopping run may take to end by itself before its processes are killed.", minimum=0.0),
+        metadata=_doc(
+            "Seconds a stopping run may take to end by itself before its processes are killed.",
+            minimum=0.0,
+            maximum=86_400.0,
+        ),
     )
     name: str | None = field(default=None, metadata=_doc("A name for people; runs can be referred to by it."))
     labels: dict[str, Any] = field(factory=dict, metadata=_doc("Free labels, name → text, for finding runs again."))

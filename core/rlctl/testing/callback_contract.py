@@ -180,5 +180,5 @@ def _end(made: object, info: RunInfo) -> None:
     dispatcher.call("rlctl_run_ended", run=info, result=result)
 
 
-def _fail(name: str, hook: str, error: Exception) -> None:
+def _fail(name: str, hook: str, error: BaseException) -> None:
     raise AssertionError(f"{name} failed in {hook}: {type(error).__name__}: {error}") from error

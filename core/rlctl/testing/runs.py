@@ -108,5 +108,5 @@ def _info(directory: RunDirectory, config: dict[str, Any]) -> RunInfo:
     return RunInfo(run_id=directory.run_id, directory=directory.path, env_id=config["env"]["id"], config=config, **said)
 
 
-def _raise(name: str, hook: str, error: Exception) -> None:
+def _raise(name: str, hook: str, error: BaseException) -> None:
     raise AssertionError(f"{name} failed in {hook}") from error

@@ -10,7 +10,7 @@ import pluggy
 from rlctl.plugins import check_hooks, new_manager
 
 Implementation = tuple[str, Callable[..., Any], tuple[str, ...]]
-OnFailure = Callable[[str, str, Exception], None]
+OnFailure = Callable[[str, str, BaseException], None]
 
 
 class Dispatcher:
@@ -40,7 +40,7 @@ class Dispatcher:
         for name, function, names in tuple(self._of(hook)):
             try:
                 function(*[arguments[argument] for argument in names])
-            except Exception as error:  # noqa: BLE001 - a callback may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a callback may raise anything
                 self._drop(name)
                 self._on_failure(name, hook, error)
 
@@ -49,7 +49,7 @@ class Dispatcher:
         for name, function, names in tuple(self._of(hook)):
             try:
                 answer = function(*[arguments[argument] for argument in names])
-            except Exception as error:  # noqa: BLE001 - a callback may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a callback may raise anything
                 self._drop(name)
                 self._on_failure(name, hook, error)
                 continue

@@ -132,7 +132,7 @@ class _FailureReport:
         self._directory = directory
         self._critical = critical
 
-    def __call__(self, name: str, hook: str, error: Exception) -> None:
+    def __call__(self, name: str, hook: str, error: BaseException) -> None:
         text = f"{type(error).__name__}: {error}"
         print(f"rlctl: callback {name} failed in {hook} and is switched off: {text}", file=sys.stderr, flush=True)
         traceback.print_exception(error)

@@ -7,6 +7,7 @@ demand recorded bits only where it is the same. `python fingerprint.py [numpy] [
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -90,6 +91,7 @@ def torch_digest() -> str:
     return digest.hexdigest()
 
 
+@functools.cache
 def fingerprint(*parts: str) -> dict[str, str]:
     """Return the digests of `numpy` and `torch`, or of the one asked for, computed in a process of their own.
 
@@ -99,6 +101,13 @@ def fingerprint(*parts: str) -> dict[str, str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     found: dict[str, str] = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
     return found
+
+
+def difference(recorded: dict[str, str]) -> str | None:
+    """Say in what this computer's floats differ from the recording one's; None if they do not."""
+    here = fingerprint(*recorded)
+    other = [f"{part} {here[part][:8]} instead of {recorded[part][:8]}" for part in recorded if here[part] != recorded[part]]
+    return f"this CPU computes other bits than the recording one (fingerprint of {', '.join(other)})" if other else None
 
 
 if __name__ == "__main__":

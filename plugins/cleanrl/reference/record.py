@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fingerprint import fingerprint
+
 PACKAGES = ("gymnasium", "gym", "numpy", "torch", "mujoco")
 
 
@@ -50,8 +52,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run(script: Path, argv: list[str]) -> list[list[Any]]:
-    """Execute the script as `python SCRIPT ARGV` would, in a folder that is thrown away."""
+def run(script: Path, argv: list[str]) -> tuple[list[list[Any]], int]:
+    """Execute the script as `python SCRIPT ARGV` would, in a folder that is thrown away.
+
+    Returns its episodes and the step until which it does not learn: an on-policy script's batch is its first rollout.
+    """
     import torch
     from torch.utils.tensorboard import SummaryWriter
 
@@ -62,9 +67,9 @@ def run(script: Path, argv: list[str]) -> list[list[Any]]:
     sys.argv = [str(script), *argv]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        runpy.run_path(str(script), run_name="__main__")
+        args = runpy.run_path(str(script), run_name="__main__")["args"]
         os.chdir("/")
-    return episodes.rows
+    return episodes.rows, int(args.learning_starts if hasattr(args, "learning_starts") else args.batch_size)
 
 
 def main() -> None:
@@ -75,12 +80,14 @@ def main() -> None:
     parser.add_argument("argv", nargs="*")
     args = parser.parse_args()
     script, out = args.script.resolve(), args.out.resolve()
-    rows = run(script, args.argv)
+    rows, learning_starts = run(script, args.argv)
     head = {
         "script": f"{script.parent.name}/{script.name}",
         "sha256": hashlib.sha256(script.read_bytes()).hexdigest(),
         "argv": args.argv,
         "versions": versions(),
+        "fingerprint": fingerprint(),
+        "learning_starts": learning_starts,
     }
     body = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
     text = json.dumps(head, indent=1)[:-2] + ',\n "columns": ["global_step", "episodic_return", "episodic_length"],'
