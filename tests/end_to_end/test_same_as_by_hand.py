@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+REFERENCE = REPOSITORY / "plugins" / "cleanrl" / "reference"
+RECORDED = json.loads((REFERENCE / "1.2.0-ppo.json").read_text())
+BARE = [(step, float.fromhex(value)) for step, value, *_ in RECORDED["episodes"]]
 
 
-@pytest.mark.parametrize("seed", [0, 7])
+def load_fingerprint() -> Any:
+    """Return the module beside the recordings that tells whether this computer's floats are theirs."""
+    spec = importlib.util.spec_from_file_location("fingerprint", REFERENCE / "fingerprint.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fingerprint = load_fingerprint()
+
+
+@pytest.mark.parametrize("seed", [7, pytest.param(0, marks=pytest.mark.slow)])
 def test_sb3_ppo_gives_the_returns_of_its_script_by_hand(seed, cli, tmp_path):
     """`rlctl run sb3/ppo` is what SB3's users would have got without us."""
     script = REPOSITORY / "benchmarks" / "by_hand" / "sb3_ppo.py"
@@ -42,19 +61,39 @@ def test_sb3_ppo_gives_the_returns_of_its_script_by_hand(seed, cli, tmp_path):
     assert ours == json.loads(by_hand.stdout)
 
 
-def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_in_gymnasium_0_29(cli, cleanrl_cache, tmp_path):
-    """CleanRL's PPO under rlctl has the recorded returns of the bare script, whose recipe is in plugins/cleanrl/reference."""
-    recorded = json.loads((REPOSITORY / "plugins" / "cleanrl" / "reference" / "1.2.0-ppo.json").read_text())
-    bare = [(step, float.fromhex(value)) for step, value, *_ in recorded["episodes"]]
+@pytest.fixture(scope="module")
+def returns_of_cleanrl_ppo(fetched_cleanrl: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, float]]:
+    """Run CleanRL's PPO under rlctl, once for the tests below; return the step and the return of each logged episode."""
+    folder = tmp_path_factory.mktemp("ppo")
+    own = {"RLCTL_CACHE_DIR": str(fetched_cleanrl), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "rlctl", "run", "cleanrl/ppo", "-n", "20000", "--device", "cpu"]
+    done = subprocess.run(
+        [*command, "--run-id", "r", "--runs-dir", folder],
+        cwd=folder,
+        env=os.environ | own,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (folder / "r" / "metrics.jsonl").read_text().splitlines()]
+    name = "backend/charts/episodic_return"
+    return [(line["step"], line["values"][name]) for line in lines if name in line["values"]]
 
-    answer = cli("run", "cleanrl/ppo", "-n", "20000", "--run-id", "r", "--runs-dir", tmp_path, "--device", "cpu")
 
-    assert answer.code == 0, answer.err
-    lines = (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()
-    ours = [
-        (line["step"], line["values"]["backend/charts/episodic_return"])
-        for line in map(json.loads, lines)
-        if "backend/charts/episodic_return" in line["values"]
-    ]
-    assert len(ours) > 300
-    assert ours == bare
+def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_until_learning_starts(returns_of_cleanrl_ppo):
+    """On any CPU CleanRL's PPO under rlctl begins with the recorded returns of the bare script, and logs to its end."""
+    before = [row for row in BARE if row[0] <= RECORDED["learning_starts"]]
+    assert len(before) > 10
+    assert returns_of_cleanrl_ppo[: len(before)] == before
+    assert returns_of_cleanrl_ppo[-1][0] > 20000 - 512 - 4 * 500
+
+
+def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_to_the_last_row(returns_of_cleanrl_ppo):
+    """CleanRL's PPO under rlctl has the recorded returns of the bare script on gym 0.23, of plugins/cleanrl/reference."""
+    other_bits = fingerprint.difference(RECORDED["fingerprint"])
+    if other_bits:
+        pytest.skip(f"{other_bits}; compared until learning starts only")
+    assert len(returns_of_cleanrl_ppo) > 300
+    assert returns_of_cleanrl_ppo == BARE

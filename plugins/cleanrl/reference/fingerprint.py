@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -65,7 +66,7 @@ def torch_digest() -> str:
 
     for sizes, batches, name in NETWORKS:
         layers: list[Any] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in itertools.pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.Tanh() if name == "tanh" else nn.ReLU()]
         if name == "tanh":
             for layer in layers[::2]:
@@ -84,7 +85,9 @@ def torch_digest() -> str:
             add(x, y, scaled, action, drawn, entropy, torch.sigmoid(y), torch.cos(y), torch.log(y * y + 1e-6))
             squared = nn.functional.mse_loss(torch.tanh(action), torch.zeros_like(y))
             optimizer.zero_grad()
-            (squared + scaled.square().mean() - 0.01 * entropy.mean() - normal.log_prob(y * 0.5).sum(1).mean()).backward()
+            (
+                squared + scaled.square().mean() - 0.01 * entropy.mean() - normal.log_prob(y * 0.5).sum(1).mean()
+            ).backward()
             norm = nn.utils.clip_grad_norm_(network.parameters(), 0.5)
             optimizer.step()
             add(norm, *network.parameters())
@@ -106,7 +109,9 @@ def fingerprint(*parts: str) -> dict[str, str]:
 def difference(recorded: dict[str, str]) -> str | None:
     """Say in what this computer's floats differ from the recording one's; None if they do not."""
     here = fingerprint(*recorded)
-    other = [f"{part} {here[part][:8]} instead of {recorded[part][:8]}" for part in recorded if here[part] != recorded[part]]
+    other = [
+        f"{part} {here[part][:8]} instead of {recorded[part][:8]}" for part in recorded if here[part] != recorded[part]
+    ]
     return f"this CPU computes other bits than the recording one (fingerprint of {', '.join(other)})" if other else None
 
 
