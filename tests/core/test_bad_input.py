@@ -486,7 +486,8 @@ def test_an_empty_configuration_file(refused: Callable[..., list[str]], cli: Cli
 
 
 @pytest.mark.parametrize(
-    "code", [("--set", "hyperparameters.step_seconds=.inf"), ("--set", "env.kwargs.x=.nan"), ("--grace", ".inf")]
+    "code",
+    [("--set", "hyperparameters.step_seconds=.inf"), ("--set", "env.kwargs.x=.nan"), ("--set", "env.kwargs.y=[-.inf]")],
 )
 def test_numbers_without_end(
     refused: Callable[..., list[str]], site: Callable[..., Any], code: tuple[str, ...]

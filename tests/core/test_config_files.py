@@ -104,7 +104,7 @@ def test_yaml_origins_have_lines(tmp_path: Path) -> None:
     ("name", "text", "line"),
     [
         ("c.yaml", "worker: dqn\nenv: [1, 2\nseed: 3\n", 3),
-        ("c.json", '{\n"a": 1,\n}', 3),
+        ("c.json", '{\n"a": 1\n"b": 2}', 3),
         ("c.yaml", "a: 1\n\tb: 2\n", 2),
     ],
 )

@@ -163,7 +163,9 @@ def test_a_wrong_command_line_would_be_found(line: str) -> None:
 # ---- generated parts -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("page", "part", "make"), generator.PARTS, ids=[f"{page}-{part}" for page, part, _ in generator.PARTS])
+@pytest.mark.parametrize(
+    ("page", "part", "make"), generator.PARTS, ids=[f"{page}-{part}" for page, part, _ in generator.PARTS]
+)
 def test_generated_parts_are_current(page: str, part: str, make: Callable[[], str]) -> None:
     """`make docs` would change nothing."""
     text = read(DOCS / page)

@@ -76,7 +76,10 @@ def test_an_installed_package_trains_and_an_uninstalled_one_is_gone(python: Pyth
 
     refused = python("-m", "rlctl", "run", "crossentropy", "--set", "hyperparameters.elite=30")
     assert refused.returncode == 2
-    assert refused.stderr == "rlctl: hyperparameters.elite: must be at most population = 20, got 30\n"
+    assert (
+        refused.stderr
+        == "rlctl: hyperparameters.elite: must be at most population = 20, got 30 (from --set hyperparameters.elite)\n"
+    )
 
     succeeded(python("-m", "pip", "uninstall", "--yes", "--disable-pip-version-check", "rlctl-crossentropy"))
     assert "crossentropy" not in names(python)

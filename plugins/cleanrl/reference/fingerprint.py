@@ -29,7 +29,10 @@ NETWORKS = [
 
 
 def numpy_digest() -> str:
-    """Digest what environments and their wrappers compute: numpy's functions and statistics, the C library's math."""
+    """Digest what environments and their wrappers compute: numpy's functions and statistics, the C library's math.
+
+    Nothing else, for no test should be skipped in vain: none of them multiplies matrices, say, whose bits vary the most.
+    """
     import numpy as np
 
     digest = hashlib.sha256()
@@ -38,11 +41,9 @@ def numpy_digest() -> str:
         wide = random.normal(scale=3, size=shape)
         for x in (wide, wide.astype(np.float32)):
             positive = np.abs(x) + x.dtype.type(0.1)
-            for function in (np.sin, np.cos, np.tanh, np.exp, np.square):
+            for function in (np.sin, np.cos, np.square):
                 digest.update(function(x).tobytes())
-            for function in (np.sqrt, np.log, np.arctan):
-                digest.update(function(positive).tobytes())
-            for value in (x.mean(0), x.var(0), x.std(), x.sum(), positive**1.7, x / positive, np.dot(x.T, x)):
+            for value in (x.mean(0), x.var(0), x.std(), x.sum(), np.sqrt(positive), positive**1.7, x / positive):
                 digest.update(np.asarray(value).tobytes())
     for value in random.uniform(-9, 9, 500).tolist():
         functions = (math.sin, math.cos, math.tan, math.exp, math.atan, math.tanh, np.sin, np.cos)

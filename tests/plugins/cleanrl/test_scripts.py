@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rlctl.errors import NotAvailableError, UsageError
-from rlctl_cleanrl import scripts, sources
+from rlctl_cleanrl import needs, scripts, sources
 from rlctl_cleanrl.catalogue import CATALOGUE, Algorithm
 from rlctl_cleanrl.scripts import Script, missing_modules, read_script, read_scripts, to_argv, why_unavailable
 
@@ -305,6 +305,7 @@ def test_why_a_script_is_unavailable(
     assert not {"gym", "cleanrl_utils", "argparse"} & set(missing_modules(script.imports))
     assert "`pip install some_module_of_ours" in str(why_unavailable(script.imports))
     (tmp_path / "some_module_of_ours" / "__init__.py").touch()
+    needs._is_here.cache_clear()  # a process looks once
     assert "some_module_of_ours" not in missing_modules(script.imports)
     assert "not on PyPI" in str(why_unavailable(released["ppo_continuous_action_isaacgym"].imports))
     assert "flax" in str(why_unavailable(released["ppo_atari_envpool_xla_jax"].imports))
@@ -343,6 +344,7 @@ def test_values_arrive_through_argparse(released: dict[str, Script], data: st.Da
     assert same(values, parsed)
 
 
+@pytest.mark.filterwarnings("ignore:The field:UserWarning")  # tyro's, of annotations that disagree with defaults
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_values_arrive_through_tyro(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

