@@ -18,7 +18,7 @@ original = SummaryWriter.add_scalar
 def listen(self, tag, value, *args, **kwargs):
     """Keep the episode returns."""
     if tag == "charts/episodic_return":
-        returns.append(float(value))
+        returns.append(float(value.item() if hasattr(value, "item") else value))  # some log arrays of one element
     original(self, tag, value, *args, **kwargs)
 
 

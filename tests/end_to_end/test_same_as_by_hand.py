@@ -63,7 +63,7 @@ def test_sb3_ppo_gives_the_returns_of_its_script_by_hand(seed, cli, tmp_path):
 
 @pytest.fixture(scope="module")
 def returns_of_cleanrl_ppo(fetched_cleanrl: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, float]]:
-    """Run CleanRL's PPO under rlctl, once for the tests below; return the step and the return of each logged episode."""
+    """Run CleanRL's PPO under rlctl, once for both tests; return step and return of each logged episode."""
     folder = tmp_path_factory.mktemp("ppo")
     own = {"RLCTL_CACHE_DIR": str(fetched_cleanrl), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     command = [sys.executable, "-m", "rlctl", "run", "cleanrl/ppo", "-n", "20000", "--device", "cpu"]
@@ -91,7 +91,7 @@ def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_until_learning_start
 
 
 def test_a_cleanrl_script_gives_the_returns_of_its_bare_run_to_the_last_row(returns_of_cleanrl_ppo):
-    """CleanRL's PPO under rlctl has the recorded returns of the bare script on gym 0.23, of plugins/cleanrl/reference."""
+    """CleanRL's PPO under rlctl has the returns of the bare script on gym 0.23 (plugins/cleanrl/reference)."""
     other_bits = fingerprint.difference(RECORDED["fingerprint"])
     if other_bits:
         pytest.skip(f"{other_bits}; compared until learning starts only")

@@ -60,6 +60,7 @@ class Supervisor:
     report: Callable[[str], None]
     grace: float = 30.0
     relayed: bool = False
+    _status_seen: int = 0
 
     def run(self, task: Task) -> Result:
         """Place the task, follow it to its end and return how it ended. One signal stops it, a second one kills it."""
@@ -106,6 +107,13 @@ class Supervisor:
         write_json(self.directory.stop_request, {"reason": reason, "kind": "hook", "requested_at": time.time()})
 
     def _tell_progress(self, last_update: Any) -> Any:
+        try:
+            changed = self.directory.status.stat().st_mtime_ns
+        except OSError:
+            return last_update
+        if changed == self._status_seen:
+            return last_update  # nearly always: reading it twenty times a second would cost a hundredth of a core
+        self._status_seen = changed
         status = read_json(self.directory.status)
         if status is None or status.get("updated_at") == last_update or "step" not in status:
             return last_update

@@ -1,7 +1,7 @@
 """Tell whether this computer's floats are those of the recording one: digests of a fixed chain of float operations.
 
 The kernels of torch, MKL, numpy and the C library are chosen by the CPU, and round differently. `record.py` and
-`transcript.py` write the fingerprint into what they record; the tests take it of the interpreter that they test with, and
+`transcript.py` write the fingerprint into what they record; the tests take it of the interpreter they test with, and
 demand recorded bits only where it is the same. `python fingerprint.py [numpy] [torch]` prints it.
 """
 
@@ -31,7 +31,7 @@ NETWORKS = [
 def numpy_digest() -> str:
     """Digest what environments and their wrappers compute: numpy's functions and statistics, the C library's math.
 
-    Nothing else, for no test should be skipped in vain: none of them multiplies matrices, say, whose bits vary the most.
+    Nothing else, lest tests are skipped in vain: none of them multiplies matrices, say, whose bits vary the most.
     """
     import numpy as np
 
@@ -99,7 +99,7 @@ def torch_digest() -> str:
 def fingerprint(*parts: str) -> dict[str, str]:
     """Return the digests of `numpy` and `torch`, or of the one asked for, computed in a process of their own.
 
-    Whatever is tested or recorded may have changed this process's kernels or threads; a changed fingerprint would hide it.
+    What is tested may have changed this process's kernels or threads; a changed fingerprint would hide it.
     """
     command = [sys.executable, "-W", "ignore", __file__, *parts]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 def run(script: Path, argv: list[str]) -> tuple[list[list[Any]], int]:
     """Execute the script as `python SCRIPT ARGV` would, in a folder that is thrown away.
 
-    Returns its episodes and the step until which it does not learn: an on-policy script's batch is its first rollout.
+    Returns its episodes and the step until which it does not learn: an on-policy script's batch is a rollout.
     """
     import torch
     from torch.utils.tensorboard import SummaryWriter

@@ -24,7 +24,7 @@ vars(np).setdefault("float_", np.float64)
 
 
 def exact(value: Any, bits: bool) -> str:
-    """Write a value so that equal bits give equal text; wall-clock times are left out, and without `bits` all floats."""
+    """Write a value so that equal bits give equal text; wall-clock times are left out, without `bits` all floats."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {exact(value[key], bits)}" for key in sorted(value) if key != "t") + "}"
     if isinstance(value, (list, tuple)):
@@ -66,7 +66,7 @@ def transcript(api: str, env_id: str, bits: bool) -> Iterator[str]:
 
 
 def digests(api: str, env_id: str) -> dict[str, str]:
-    """Digest the transcript with every bit, and the one without floats: types, shapes, integers and ends of episodes."""
+    """Digest the transcript with every bit, and that without floats: types, shapes, integers, ends of episodes."""
     texts = {name: "\n".join(transcript(api, env_id, bits=name == "bits")) for name in ("bits", "form")}
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
 
