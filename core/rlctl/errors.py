@@ -56,6 +56,12 @@ class RunDirectoryError(RlctlError):
     exit_code = ExitCode.USAGE
 
 
+class CheckpointError(RlctlError):
+    """A checkpoint that is not there, not whole, or not one for this run."""
+
+    exit_code = ExitCode.USAGE
+
+
 @frozen
 class Problem:
     """One thing that is wrong with a configuration: where, what, and what to do about it."""

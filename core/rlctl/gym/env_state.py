@@ -1,0 +1,176 @@
+"""The state of an environment as data, and back: what exact resume needs beside the agent.
+
+An environment is a chain of wrappers around a base. Each link's attributes that are plain data (numbers, strings,
+arrays, generators, containers of them) are its state; everything else (spaces, renderers, the link's inner environment)
+is made anew by making the environment again. MuJoCo keeps its state outside of Python and is asked for it.
+
+Known to be complete: gymnasium's classic control and toy text environments, and MuJoCo's. For any other the state is
+taken as well, but `is_exact` says that nobody has checked that it is all there is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+_EXACT = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco")
+_PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)
+# What a link has by construction, or for drawing only.
+_NOT_STATE = frozenset({
+    "env", "spec", "_cached_spec", "action_space", "observation_space", "_action_space", "_observation_space", "metadata",
+    "_metadata", "screen", "clock", "isopen", "surf", "window", "window_surface", "render_mode", "frames_per_sec",
+})  # fmt: skip
+
+
+def is_exact(env: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether `env_state` is known to hold all of this environment's state."""
+    return type(env.unwrapped).__module__.startswith(_EXACT)
+
+
+def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """Return the state of an environment and all its wrappers as data."""
+    base = env.unwrapped
+    state: dict[str, Any] = {"links": [_attributes(link) for link in _links(env)]}
+    model, data = getattr(base, "model", None), getattr(base, "data", None)
+    if type(base).__module__.startswith("gymnasium.envs.mujoco") and model is not None:
+        state["mujoco"] = _mujoco_state(model, data)
+    return state
+
+
+def set_env_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
+    """Put a freshly made environment of the same kind into `state`; raises ValueError if its wrappers are others."""
+    links = list(_links(env))
+    if len(links) != len(state["links"]):
+        raise ValueError(f"{env} has {len(links)} links, the saved state {len(state['links'])}")
+    if "mujoco" in state:
+        env.reset()  # allocates what the physics needs; everything it sets is overwritten now
+        _set_mujoco_state(env.unwrapped.model, env.unwrapped.data, state["mujoco"])  # type: ignore[attr-defined]
+    for link, attributes in zip(links, state["links"], strict=True):
+        _set_attributes(link, attributes)
+
+
+def _links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
+    link: Any = env
+    while True:
+        yield link
+        if not isinstance(link, gymnasium.Wrapper):
+            return
+        link = link.env
+
+
+def _attributes(link: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"class": type(link).__name__, "values": {}, "generators": {}, "objects": {}}
+    for name, value in vars(link).items():
+        if name in _NOT_STATE:
+            continue
+        if isinstance(value, np.random.Generator):
+            found["generators"][name] = value.bit_generator.state
+        elif _is_data(value):
+            found["values"][name] = value
+        elif _is_holder(value):
+            found["objects"][name] = _attributes(value)
+    for name in ("action_space", "observation_space"):
+        space = getattr(link, name, None)
+        found["generators"] |= {f"{name}/{path}": state for path, state in space_generators(space)}
+    return found
+
+
+def _set_attributes(link: Any, state: dict[str, Any]) -> None:
+    if state["class"] != type(link).__name__:
+        raise ValueError(f"the saved state is of {state['class']}, the environment has {type(link).__name__}")
+    for name, value in state["values"].items():
+        setattr(link, name, value)
+    for name, inner in state["objects"].items():
+        _set_attributes(getattr(link, name), inner)
+    for name, value in state["generators"].items():
+        space, separator, path = name.partition("/")
+        if separator:
+            set_space_generator(getattr(link, space), path, value)
+        else:
+            setattr(link, name, generator_from(value))
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, (list, tuple, deque, set, frozenset)):
+        return all(_is_data(item) for item in value)
+    if isinstance(value, dict):
+        return all(_is_data(key) and _is_data(item) for key, item in value.items())
+    return isinstance(value, _PLAIN) and not (isinstance(value, np.ndarray) and value.dtype == object)
+
+
+def _is_holder(value: Any) -> bool:
+    """Return whether a value is a small object of data of its own, such as the running statistics of a normalisation."""
+    return type(value).__module__.startswith("gymnasium.wrappers") and hasattr(value, "__dict__")
+
+
+# ---- generators ----------------------------------------------------------------------------------------------------
+
+
+def generator_from(state: dict[str, Any]) -> np.random.Generator:
+    """Return a generator in `state`, of the same bit generator."""
+    bits = getattr(np.random, state["bit_generator"])()
+    bits.state = state
+    return np.random.Generator(bits)
+
+
+def space_generators(space: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (path, state) of the generators of a space and the spaces inside it; those never drawn from have none."""
+    if not isinstance(space, spaces.Space):
+        return
+    if getattr(space, "_np_random", None) is not None:
+        yield path, space.np_random.bit_generator.state  # type: ignore[misc]
+    for key, inner in _inner_spaces(space):
+        yield from space_generators(inner, f"{path}.{key}")
+
+
+def set_space_generator(space: Any, path: str, state: dict[str, Any]) -> None:
+    """Put the generator at `path` of `space_generators` into `state`."""
+    for key in path.split(".")[1:]:
+        space = dict(_inner_spaces(space))[key]
+    space._np_random = generator_from(state)  # noqa: SLF001 - gymnasium has no other way in
+
+
+def _inner_spaces(space: Any) -> list[tuple[str, Any]]:
+    inner = getattr(space, "spaces", None)
+    items = inner.items() if isinstance(inner, dict) else enumerate(inner or ())
+    return [(str(key), value) for key, value in items]
+
+
+# ---- MuJoCo --------------------------------------------------------------------------------------------------------
+
+
+def _mujoco_state(model: Any, data: Any) -> dict[str, Any]:
+    """Return the integration state, and what the last step derived from it: rewards look at that, and it is not the same
+    as deriving it anew, as a step derives first and then integrates.
+    """
+    import mujoco
+
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    state = np.empty(mujoco.mj_stateSize(model, kind), np.float64)
+    mujoco.mj_getState(model, data, state, kind)
+    derived = {name: np.array(array) for name, array in _arrays(data)}
+    return {"integration": state, "derived": derived}
+
+
+def _set_mujoco_state(model: Any, data: Any, state: dict[str, Any]) -> None:
+    import mujoco
+
+    mujoco.mj_setState(model, data, state["integration"], mujoco.mjtState.mjSTATE_INTEGRATION)
+    mujoco.mj_forward(model, data)  # makes room for contacts, which the arrays below then fill
+    mujoco.mj_setState(model, data, state["integration"], mujoco.mjtState.mjSTATE_INTEGRATION)  # forward warms the solver
+    for name, array in _arrays(data):
+        saved = state["derived"].get(name)
+        if saved is not None and saved.shape == array.shape:
+            array[...] = saved
+
+
+def _arrays(data: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    for name in dir(data):
+        value = None if name.startswith("_") else getattr(data, name)
+        if isinstance(value, np.ndarray) and value.dtype != object and value.flags.writeable:
+            yield name, value

@@ -1,0 +1,190 @@
+"""Checkpoint bundles: a folder of members with the hash of each, that exists whole or not at all.
+
+A bundle is written to a temporary folder, every member synced, and renamed into place; `latest` and `best` are links
+that are replaced atomically. docs/checkpoints.md describes it for users.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from rlctl.errors import CheckpointError
+from rlctl.runs.files import read_json, sync_directory, write_json
+
+FORMAT = 1
+"""The version of the layout; a bundle of a newer one is refused in one sentence."""
+
+_PREFIX = "step-"
+_LINKS = ("latest", "best")
+
+
+@frozen
+class Checkpoint:
+    """One bundle. `data` is what its checkpoint.json says."""
+
+    path: Path
+    data: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Environment steps taken when it was saved."""
+        return int(self.data["step"])
+
+    def member(self, name: str) -> Path:
+        """Return the path of a member; raises CheckpointError if it has none of that name."""
+        if name not in self.data["members"]:
+            raise CheckpointError(f"{self.path} has no member {name}.")
+        return self.path / name
+
+    def verify(self) -> None:
+        """Raise CheckpointError naming the member that is missing, torn or altered."""
+        for name, said in self.data["members"].items():
+            path = self.path / name
+            if not path.is_file():
+                raise CheckpointError(f"checkpoint {self.path}: the member {name} is missing.")
+            if path.stat().st_size != said["bytes"]:
+                raise CheckpointError(
+                    f"checkpoint {self.path}: the member {name} has {path.stat().st_size} bytes, not {said['bytes']}."
+                )
+            if sha256_of(path) != said["sha256"]:
+                raise CheckpointError(f"checkpoint {self.path}: the member {name} was altered, its hash differs.")
+
+    def sha256(self) -> str:
+        """Return the hash of the bundle: of its description, which has the hash of every member."""
+        return sha256_of(self.path / "checkpoint.json")
+
+
+@frozen
+class CheckpointFolder:
+    """The `checkpoints/` folder of a run."""
+
+    path: Path
+
+    def all(self) -> list[Checkpoint]:
+        """Return the bundles by step, the oldest first; what is half-written or unreadable is none."""
+        if not self.path.is_dir():
+            return []
+        found = [read_checkpoint(path) for path in sorted(self.path.glob(f"{_PREFIX}*")) if path.is_dir()]
+        return sorted((item for item in found if item is not None), key=lambda item: item.step)
+
+    def find(self, reference: str) -> Checkpoint:
+        """Return the bundle that `latest`, `best` or a step means; raises CheckpointError, listing which there are."""
+        bundles = self.all()
+        linked = self.path / reference
+        if reference in _LINKS and linked.exists():
+            found = read_checkpoint(linked.resolve())
+            if found is not None:
+                return found
+        if reference == "latest" and bundles:
+            return bundles[-1]  # the link itself was lost
+        for bundle in bundles:
+            if reference.isdecimal() and bundle.step == int(reference):
+                return bundle
+        steps = ", ".join(str(bundle.step) for bundle in bundles) or "none"
+        raise CheckpointError(f'there is no checkpoint "{reference}" in {self.path}.', hint=f"There is: {steps}.")
+
+    def find_sound(self, reference: str) -> Checkpoint:
+        """Return the bundle after verifying it; raises CheckpointError, naming the newest earlier one that is sound."""
+        chosen = self.find(reference)
+        if int(chosen.data.get("format", 0)) > FORMAT:
+            raise CheckpointError(
+                f"checkpoint {chosen.path} has format {chosen.data['format']}, this rlctl reads {FORMAT}: upgrade rlctl."
+            )
+        try:
+            chosen.verify()
+        except CheckpointError as error:
+            earlier = [bundle.step for bundle in self.all() if bundle.step < chosen.step and _is_sound(bundle)]
+            hint = f"A sound one before it: --checkpoint {earlier[-1]}." if earlier else "There is no sound one before it."
+            raise CheckpointError(error.message, hint=hint) from error
+        return chosen
+
+    def begin(self, step: int) -> Path:
+        """Return a fresh temporary folder for a bundle of `step`; `commit` makes it one."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = self.path / f".{_PREFIX}{step:012d}.{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        return temporary
+
+    def commit(self, temporary: Path, data: Mapping[str, Any]) -> Checkpoint:
+        """Seal the members in `temporary` and put the bundle in its place; it then is `latest`.
+
+        Raises OSError, a full disk say; the previous bundles are untouched then.
+        """
+        members = {}
+        for path in sorted(item for item in temporary.rglob("*") if item.is_file()):
+            _sync_file(path)
+            name = path.relative_to(temporary).as_posix()
+            members[name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        sealed = {"format": FORMAT, "created_at": time.time(), **data, "members": members}
+        write_json(temporary / "checkpoint.json", sealed)
+        final = self.path / f"{_PREFIX}{int(data['step']):012d}"
+        with contextlib.suppress(OSError):
+            shutil.rmtree(final)  # the same step saved again, after a resume: the newer one counts
+        os.rename(temporary, final)
+        sync_directory(self.path)
+        self.link("latest", final)
+        return Checkpoint(final, sealed)
+
+    def link(self, name: str, target: Path) -> None:
+        """Let `name` (latest or best) point to a bundle, replacing the link in one step."""
+        temporary = self.path / f".{name}.{os.getpid()}"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        os.replace(temporary, self.path / name)
+
+    def prune(self, keep_last: int | None, keep: Iterable[int] = ()) -> None:
+        """Remove all but the last `keep_last` bundles, what the links point to, and those of the steps in `keep`."""
+        if keep_last is None:
+            return
+        bundles = self.all()
+        linked = {os.path.realpath(self.path / name) for name in _LINKS if (self.path / name).exists()}
+        wanted = set(keep)
+        for bundle in bundles[: max(0, len(bundles) - max(1, keep_last))]:
+            if os.path.realpath(bundle.path) not in linked and bundle.step not in wanted:
+                doomed = self.path / f".removed-{bundle.path.name}"
+                os.rename(bundle.path, doomed)  # so that nobody meets a half-removed bundle
+                shutil.rmtree(doomed, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what an interrupted save or removal left; only for the process that owns the run."""
+        if self.path.is_dir():
+            for path in self.path.glob(".*"):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """Return the bundle at `path`, or None when there is no readable description."""
+    data = read_json(path / "checkpoint.json")
+    return None if data is None or "members" not in data or "step" not in data else Checkpoint(path, data)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _is_sound(bundle: Checkpoint) -> bool:
+    try:
+        bundle.verify()
+    except (CheckpointError, OSError):
+        return False
+    return True
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
