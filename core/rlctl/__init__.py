@@ -28,6 +28,7 @@ _HOME = {
     "Process": "rlctl.descriptors",
     "Progress": "rlctl.events",
     "Result": "rlctl.events",
+    "Resume": "rlctl.descriptors",
     "RlctlError": "rlctl.errors",
     "Run": "rlctl.worker.run",
     "RunConfig": "rlctl.config.schema",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from rlctl.descriptors import ObservationSpace as ObservationSpace
     from rlctl.descriptors import Parameter as Parameter
     from rlctl.descriptors import Process as Process
+    from rlctl.descriptors import Resume as Resume
     from rlctl.descriptors import WorkerDescriptor as WorkerDescriptor
     from rlctl.descriptors import parameters_of as parameters_of
     from rlctl.errors import ConfigError as ConfigError

@@ -48,6 +48,19 @@ class ObservationSpace(str, Enum):
     OTHER = "other"
 
 
+class Resume(str, Enum):
+    """How a resumed run relates to one that was never interrupted.
+
+    `exact`: bit for bit the same, on environments whose state can be captured. `state`: everything of the agent, but
+    environments start anew. `weights`: the policy alone. `none`: it cannot be resumed.
+    """
+
+    EXACT = "exact"
+    STATE = "state"
+    WEIGHTS = "weights"
+    NONE = "none"
+
+
 class Process(str, Enum):
     """Where a callback lives: beside the training (worker), or where the user looks on (host)."""
 
@@ -217,6 +230,7 @@ class WorkerDescriptor:
     cpu_cores: int = 1
     estimated_memory_mb: int = 0
     upstream: str = ""
+    resume: Resume = Resume.NONE
     setup: str | None = None
     api_version: int = API_VERSION
 

@@ -97,6 +97,16 @@ class Metrics:
 
 
 @frozen(kw_only=True)
+class CheckpointSaved:
+    """A checkpoint that has just become whole. `reason` is periodic, final, best or emergency."""
+
+    step: int
+    path: Path
+    reason: str
+    sha256: str
+
+
+@frozen(kw_only=True)
 class Failure:
     """Why a run failed: the class and message of what was raised, or the signal that ended the process."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlctl.config.schema import RunConfig
     from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
     from rlctl.errors import Problem
-    from rlctl.events import Episode, Metrics, Progress, Result, RunInfo
+    from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo
 
 PROJECT = "rlctl"
 ENTRY_POINT_GROUP = "rlctl.plugins"
@@ -88,6 +88,11 @@ def rlctl_episode_ended(episode: Episode) -> None:
 @hookspec
 def rlctl_metrics(metrics: Metrics) -> None:
     """The backend reported scalars, such as its loss."""
+
+
+@hookspec
+def rlctl_checkpoint_saved(checkpoint: CheckpointSaved) -> None:
+    """A checkpoint has been saved and is whole on the disk."""
 
 
 @hookspec(firstresult=True)

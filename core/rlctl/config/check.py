@@ -13,7 +13,7 @@ from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenEx
 from cattrs.gen import make_dict_structure_fn, override
 
 from rlctl.config.layers import Merged
-from rlctl.config.schema import EnvConfig, RunConfig
+from rlctl.config.schema import NESTED, RunConfig
 from rlctl.descriptors import Parameter, parameters_of
 from rlctl.errors import Problem, did_you_mean
 
@@ -24,11 +24,11 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 def _converter() -> cattrs.Converter:
     """Return a converter that takes exactly what the schema says: cattrs' own hooks would turn "10" into 10."""
     converter = cattrs.Converter(forbid_extra_keys=True, detailed_validation=True)
-    for cls in (EnvConfig, RunConfig):
+    for cls in (*NESTED.values(), RunConfig):
         hooks = {
             parameter.name: override(struct_hook=_strict(parameter))
             for parameter in parameters_of(cls)
-            if parameter.name != "env"
+            if parameter.name not in NESTED
         }
         structure = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **hooks)  # type: ignore[arg-type]
         converter.register_structure_hook(cls, _mapping_first(structure))
@@ -76,8 +76,7 @@ def _problems_in(error: BaseException, path: str, cls: type, merged: Merged) -> 
     """Yield the leaves of cattrs' tree of errors as problems with dotted paths."""
     if isinstance(error, ClassValidationError):
         for inner, note in error.group_exceptions()[0]:
-            inner_class = EnvConfig if note.name == "env" else cls
-            yield from _problems_in(inner, f"{path}{note.name}.", inner_class, merged)
+            yield from _problems_in(inner, f"{path}{note.name}.", NESTED.get(note.name, cls), merged)
         for other in error.group_exceptions()[1]:
             yield from _problems_in(other, path, cls, merged)
     elif isinstance(error, ForbiddenExtraKeysError):

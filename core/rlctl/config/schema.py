@@ -41,6 +41,33 @@ class EnvConfig:
     )  # fmt: skip
 
 
+@frozen(kw_only=True)
+class CheckpointConfig:
+    """When the training's state is saved. A run that ends while its state is sound is saved in any case."""
+
+    every_steps: int | None = field(
+        default=None, metadata=_doc("Save each time so many steps have been taken.", minimum=1)
+    )
+    every_seconds: float | None = field(
+        default=300.0,
+        metadata=_doc("Save each time so many seconds have passed: the most that a kill can cost.", exclusive_minimum=0),
+    )
+    keep_last: int | None = field(
+        default=3, metadata=_doc("Keep so many, and those that `latest` and `best` mean; null keeps all.", minimum=1)
+    )
+    replay_buffer: bool = field(
+        default=True, metadata=_doc("Save the replay buffer too; without it a resumed run is no longer exact.")
+    )
+    on_error: str = field(
+        default="continue",
+        metadata=_doc("When one cannot be saved, on a full disk say.", choices=("continue", "stop")),
+    )
+
+
+def _checkpoint(value: Any) -> Any:
+    return CheckpointConfig(**value) if isinstance(value, Mapping) else value
+
+
 def _env(value: Any) -> Any:
     return (
         EnvConfig(id=value) if isinstance(value, str) else EnvConfig(**value) if isinstance(value, Mapping) else value
@@ -97,6 +124,15 @@ class RunConfig:
             "What sees the run's events: name → options. `jsonl` and `progress` are on; `false` switches one off."
         ),
     )
+    checkpoint: CheckpointConfig = field(
+        factory=CheckpointConfig,
+        converter=_checkpoint,
+        metadata=_doc("When the state is saved, so that the run can be resumed: a mapping of the keys below."),
+    )
+    stop_at: int | None = field(
+        default=None,
+        metadata=_doc("Stop after so many steps, resumable, as if interrupted: for training in slices.", minimum=1),
+    )
     executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
     grace: float = field(
         default=30.0,
@@ -109,6 +145,9 @@ class RunConfig:
     name: str | None = field(default=None, metadata=_doc("A name for people; runs can be referred to by it."))
     labels: dict[str, Any] = field(factory=dict, metadata=_doc("Free labels, name → text, for finding runs again."))
 
+
+NESTED: dict[str, type] = {"env": EnvConfig, "checkpoint": CheckpointConfig}
+"""Keys whose value is a mapping with a schema of its own."""
 
 DEFAULT_CALLBACKS: dict[str, dict[str, Any]] = {"jsonl": {}, "progress": {}}
 

@@ -18,14 +18,16 @@ import attrs
 
 from rlctl.descriptors import CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ExitCode, PluginError
-from rlctl.events import Failure, Result, RunInfo
+from rlctl.events import CheckpointSaved, Failure, Result, RunInfo
 from rlctl.plugins import load_only
+from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.relay import RelayWriter
 from rlctl.worker.run import Run, Stop
+from rlctl.worker.saving import Saver
 from rlctl.worker.signals import StopRequests, kill_own_group
 from rlctl.worker.status import StatusFile, close_status, finite
 
@@ -47,7 +49,8 @@ def main(argv: list[str]) -> int:
         append_event(directory.events, "training_started", worker=run.info.worker, algo=run.info.algo)
         run.begin()
         worker.train(run)
-        result = _result_of(run)
+        run.save("final")
+        result = _result_of(run, directory)
     except BaseException as error:  # noqa: BLE001 - SystemExit from a library too: it must leave a readable result
         with contextlib.suppress(Exception):  # the library may have closed stderr
             traceback.print_exc()
@@ -68,8 +71,11 @@ def _make_run(directory: RunDirectory) -> Run:
         _add_callback(dispatcher, name, entry, info, directory)
     if manifest.get("relay"):
         dispatcher.register("relay", RelayWriter(directory.relay, manifest["relay"]))
+    resume_from = _resumed_checkpoint(directory, manifest)
     return Run(
         info,
+        saver=_make_saver(directory, config, manifest, dispatcher),
+        resume_from=resume_from,
         directory=directory,
         hyperparameters=config["hyperparameters"],
         horizon=manifest["horizon"],
@@ -78,6 +84,42 @@ def _make_run(directory: RunDirectory) -> Run:
         threads=config.get("threads"),
         source=manifest["worker"].get("source"),
     )
+
+
+def _make_saver(
+    directory: RunDirectory, config: dict[str, Any], manifest: dict[str, Any], dispatcher: Dispatcher
+) -> Saver:
+    settings = config["checkpoint"]
+
+    def saved(checkpoint: Checkpoint, reason: str) -> None:
+        append_event(directory.events, "checkpoint_saved", step=checkpoint.step, reason=reason)
+        event = CheckpointSaved(step=checkpoint.step, path=checkpoint.path, reason=reason, sha256=checkpoint.sha256())
+        dispatcher.call("rlctl_checkpoint_saved", checkpoint=event)
+
+    worker = manifest["worker"]
+    return Saver(
+        directory,
+        {
+            "worker": {name: worker[name] for name in ("name", "distribution", "version", "source")},
+            "algo": config["algo"],
+            "env": config["env"],
+            "hyperparameters": config["hyperparameters"],
+        },
+        every_steps=settings["every_steps"],
+        every_seconds=settings["every_seconds"],
+        keep_last=settings["keep_last"],
+        on_error=settings["on_error"],
+        on_saved=saved,
+        report=lambda line: print(f"rlctl: {line}", file=sys.stderr, flush=True),
+    )
+
+
+def _resumed_checkpoint(directory: RunDirectory, manifest: dict[str, Any]) -> Checkpoint | None:
+    """Return the checkpoint that this process is to go on from, verified once more; None for a new run."""
+    resumes = manifest.get("resumes") or []
+    if not resumes:
+        return None
+    return CheckpointFolder(directory.path / "checkpoints").find_sound(str(resumes[-1]["checkpoint_step"]))
 
 
 def run_info(directory: RunDirectory, config: dict[str, Any]) -> RunInfo:
@@ -144,7 +186,7 @@ class _FailureReport:
 # ---- the end -------------------------------------------------------------------------------------------------------
 
 
-def _result_of(run: Run) -> Result:
+def _result_of(run: Run, directory: RunDirectory) -> Result:
     stop = run.stop or Stop("returned", f"the backend ended its training at step {run.step}")
     stopped = stop.kind == "request"
     return Result(
@@ -154,11 +196,14 @@ def _result_of(run: Run) -> Result:
         episodes=run.episodes,
         seconds=round(run.progress().seconds, 3),
         return_mean=run.return_mean,
-        exit_code=_stop_code(stop) if stopped else ExitCode.DONE,
+        exit_code=_stop_code(stop, directory) if stopped else ExitCode.DONE,
     )
 
 
-def _stop_code(stop: Stop) -> int:
+def _stop_code(stop: Stop, directory: RunDirectory) -> int:
+    """Return 75 for a run that can be resumed, and what a shell expects of an interrupted program for one that cannot."""
+    if CheckpointFolder(directory.path / "checkpoints").all():
+        return ExitCode.STOPPED
     return ExitCode.INTERRUPTED if stop.signal == "SIGINT" else ExitCode.TERMINATED
 
 

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from rlctl.worker.run import Run
+if TYPE_CHECKING:
+    from rlctl.worker.run import Run
+
+
+class Resumable(Protocol):
+    """What a training gives to `run.attach` so that it can be saved and resumed. Both are called at safe points only."""
+
+    def write_state(self, folder: Path) -> None:
+        """Write everything that the training is into files in `folder`; names are the training's own.
+
+        `weights.safetensors` should be the policy; `rlctl.torch.data.write_data` writes any other state as data.
+        """
+
+    def read_state(self, folder: Path) -> None:
+        """Become what `write_state` wrote."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import attrs
 
-from rlctl.events import Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe, restored
+from rlctl.events import CheckpointSaved, Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe, restored
 from rlctl.hooks import hookimpl
 from rlctl.runs.files import LineReader
 from rlctl.worker.dispatch import Dispatcher
@@ -19,6 +19,7 @@ RELAYED = (
     "rlctl_step",
     "rlctl_episode_ended",
     "rlctl_metrics",
+    "rlctl_checkpoint_saved",
     "rlctl_training_ended",
 )
 
@@ -46,6 +47,10 @@ class RelayWriter:
     @hookimpl
     def rlctl_metrics(self, metrics: Metrics) -> None:
         self._write("rlctl_metrics", metrics.to_json() | {"seconds": metrics.seconds})
+
+    @hookimpl
+    def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:
+        self._write("rlctl_checkpoint_saved", {**attrs.asdict(checkpoint), "path": str(checkpoint.path)})
 
     @hookimpl
     def rlctl_training_ended(self, result: Result) -> None:
@@ -86,6 +91,8 @@ class RelayReader:
                 self._dispatcher.call(hook, episode=Episode.from_json(data))
             elif hook == "rlctl_metrics":
                 self._dispatcher.call(hook, metrics=Metrics.from_json(data))
+            elif hook == "rlctl_checkpoint_saved":
+                self._dispatcher.call(hook, checkpoint=CheckpointSaved(**{**data, "path": Path(data["path"])}))
             elif hook == "rlctl_training_ended":
                 data = restored(data)
                 failure = data.pop("failure", None)

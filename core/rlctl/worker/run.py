@@ -10,9 +10,12 @@ from typing import Any
 from attrs import frozen
 
 from rlctl.events import Episode, Metrics, Progress, RunInfo
+from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json
 from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.protocol import Resumable
+from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
 
 BEAT_SECONDS = 0.5
@@ -48,6 +51,8 @@ class Run:
         status: StatusFile | None = None,
         threads: int | None = None,
         source: Mapping[str, Any] | None = None,
+        saver: Saver | None = None,
+        resume_from: Checkpoint | None = None,
     ) -> None:
         self.info = info
         self.directory = directory
@@ -63,6 +68,9 @@ class Run:
         self.step = 0
         self.episodes = 0
         self.stop: Stop | None = None
+        self._stop_at: int | None = info.config.get("stop_at")
+        self._saver = saver
+        self._resume_from = resume_from
         self._dispatcher = dispatcher
         self._status = status
         self._returns: deque[float] = deque(maxlen=100)
@@ -72,22 +80,60 @@ class Run:
 
     # ---- what a backend calls --------------------------------------------------------------------------------------
 
-    def advance(self, step: int) -> bool:
+    def attach(self, state: Resumable) -> None:
+        """Say what is to be saved and resumed; call it when the training is built, before its first step."""
+        if self._saver is not None:
+            self._saver.state = state
+
+    def restore(self) -> bool:
+        """Put the attached state and the run's counts where the checkpoint has them; False when there is none.
+
+        Call it at the point of the training at which `advance` is called, where everything is to go on.
+        """
+        if self._resume_from is None or self._saver is None or self._saver.state is None:
+            return False
+        checkpoint, self._resume_from = self._resume_from, None
+        data = checkpoint.data
+        self._saver.state.read_state(checkpoint.path)
+        self.step, self.episodes = int(data["step"]), int(data["episodes"])
+        self._returns.extend(data["returns"])
+        self._started -= float(data["seconds"])
+        self._beats = deque([(self._seconds(), self.step)], maxlen=11)
+        self._saver.resumed_at(self.step)
+        return True
+
+    def save(self, reason: str = "periodic") -> None:
+        """Save a checkpoint now; the caller says that this is a safe point."""
+        if self._saver is not None and self._resume_from is None:
+            counters = {"step": self.step, "episodes": self.episodes, "returns": list(self._returns)}
+            self._saver.save({**counters, "seconds": round(self._seconds(), 3)}, self._seconds(), reason)
+
+    def advance(self, step: int, *, safe: bool = True) -> bool:
         """Say that `step` environment steps have been taken in all; returns whether to go on.
 
         Call it once per iteration, as often as is convenient: it costs well under a microsecond. False means that a
         budget is used up or somebody wants the run to end; `stop` then says which. A library whose own loop already
         ends at `total_timesteps` may go on to its natural end when `stop.kind == "timesteps"`.
+
+        `safe` says that the attached state is whole here, so that it may be saved: checkpoints are made in this call.
         """
         self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
-        seconds = time.perf_counter() - self._started
+        seconds = self._seconds()
         if seconds >= self._next_beat:
             self._beat(seconds)
         if self._dispatcher.wants("rlctl_step"):
             self._dispatcher.call("rlctl_step", progress=self.progress())
         if self.stop is None:
             self._look_for_stop()
+        if safe and self._saver is not None:
+            if self.stop is not None and self.stop.kind != "timesteps":
+                self.save("final")
+            elif self._saver.is_due(self.step, seconds):
+                self.save()
         return self.stop is None
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started
 
     def record_episode(
         self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
@@ -99,7 +145,7 @@ class Run:
             episode_return=float(episode_return),
             length=int(length),
             env_index=int(env_index),
-            seconds=time.perf_counter() - self._started,
+            seconds=self._seconds(),
         )
         self.episodes += 1
         self._returns.append(episode.episode_return)
@@ -110,7 +156,7 @@ class Run:
         if values and self._dispatcher.wants("rlctl_metrics"):
             at = self.step if step is None else int(step)
             numbers = {name: float(value) for name, value in values.items()}  # numpy's NaN would not be seen as one
-            metrics = Metrics(step=at, seconds=time.perf_counter() - self._started, values=numbers)
+            metrics = Metrics(step=at, seconds=self._seconds(), values=numbers)
             self._dispatcher.call("rlctl_metrics", metrics=metrics)
 
     # ---- what the process around it calls --------------------------------------------------------------------------
@@ -128,7 +174,7 @@ class Run:
 
     def progress(self) -> Progress:
         """Return how far the run is."""
-        seconds = time.perf_counter() - self._started
+        seconds = self._seconds()
         then, step = self._beats[0]
         return Progress(
             step=self.step,
@@ -144,7 +190,9 @@ class Run:
         return sum(self._returns) / len(self._returns) if self._returns else None
 
     def _look_for_stop(self) -> None:
-        if self.total_timesteps is not None and self.step >= self.total_timesteps:
+        if self._stop_at is not None and self.step >= self._stop_at:
+            self.stop = Stop("request", f"stop_at = {self._stop_at} reached")
+        elif self.total_timesteps is not None and self.step >= self.total_timesteps:
             self.stop = Stop("timesteps", f"total_timesteps = {self.total_timesteps} reached")
         elif self.total_episodes is not None and self.episodes >= self.total_episodes:
             self.stop = Stop("episodes", f"total_episodes = {self.total_episodes} reached")
@@ -164,7 +212,7 @@ class Run:
 
     def _eta(self) -> float | None:
         """Return the estimated seconds left, from the overall rate; None before anything is known."""
-        seconds = time.perf_counter() - self._started
+        seconds = self._seconds()
         total, done = (
             (self.total_timesteps, self.step)
             if self.total_timesteps is not None

@@ -9,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 
+_ARRAYS = ("_observations", "_next_observations", "_actions", "_rewards", "_terminated")
+
+
 class Batch(NamedTuple):
     """Transitions: observations (batch, size), actions (batch, 1), rewards and terminated (batch,)."""
 
@@ -61,6 +64,19 @@ class ReplayBuffer:
             self._to_device(self._next_observations.take(rows, axis=0)),
             self._to_device(self._terminated.take(rows)),
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return the transitions held and the place of the next one, as data."""
+        arrays = {name: getattr(self, name)[: self.size] for name in _ARRAYS}
+        return {"size": self.size, "next": self._next, "capacity": self.capacity, **arrays}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Become what `state` returned; raises ValueError for one of another capacity."""
+        if state["capacity"] != self.capacity:
+            raise ValueError(f"the saved buffer holds {state['capacity']} transitions, this one {self.capacity}")
+        self.size, self._next = state["size"], state["next"]
+        for name in _ARRAYS:
+            getattr(self, name)[: self.size] = state[name]
 
     def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
         tensor = torch.from_numpy(array)

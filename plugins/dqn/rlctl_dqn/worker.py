@@ -1,20 +1,22 @@
-"""The training loop, top to bottom."""
+"""The training loop, top to bottom, and the state that it saves and resumes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from rlctl import Run
-from rlctl.gym.environments import make_env
+from rlctl.gym.env_state import generator_from
+from rlctl.torch.data import read_data, write_data
 from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl.torch.random_state import random_states, set_random_states
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
+from rlctl_dqn.environments import Environments
 from rlctl_dqn.replay_buffer import ReplayBuffer
 
 METRICS_EVERY = 100
@@ -26,67 +28,79 @@ class DqnWorker:
 
     def train(self, run: Run) -> None:
         """Act, store, learn, until the run says stop; then leave the weights in backend/q_network.safetensors."""
-        settings = DqnHyperparameters(**run.hyperparameters)
-        device = resolve_device(run.device)
         limit_threads(run.threads)
-        torch.manual_seed(run.seed)
-        generator = np.random.default_rng(run.seed)
-        envs = _Environments(run)
-        agent = DqnAgent(envs.observation_size, envs.num_actions, settings, device, run.horizon)
-        buffer = ReplayBuffer(settings.buffer_size, envs.observation_size, device)
-
-        step, updates = 0, 0
-        while run.advance(step):
-            actions = agent.act(envs.observations, step, generator)
-            before, step = step, step + len(envs)
-            envs.step(actions, buffer, step)
-            if step <= settings.learning_starts:
-                continue
-            for _ in range(step // settings.train_frequency - before // settings.train_frequency):
-                learned = agent.update(buffer.sample(settings.batch_size, generator))
-                updates += 1
-                if updates % METRICS_EVERY == 0:
-                    schedule = {"train/exploration_rate": agent.epsilon(step), "train/updates": updates}
-                    run.record_metrics({name: value.item() for name, value in learned.items()} | schedule, step=step)
-            if step // settings.target_update_frequency > before // settings.target_update_frequency:
-                agent.update_target()
-
-        weights = {name: tensor.cpu().contiguous() for name, tensor in agent.online.state_dict().items()}
-        save_file(weights, run.directory.backend / "q_network.safetensors")
-        envs.close()
+        training = Training(run)
+        run.attach(training)
+        run.restore()
+        while run.advance(training.step):
+            training.iterate()
+        save_file(training.weights(), run.directory.backend / "q_network.safetensors")
+        training.envs.close()
 
 
-class _Environments:
-    """The training environments side by side; an ended one is reset at once, and no transition crosses a reset."""
+class Training:
+    """Everything that one training is: agent, buffer, environments, generator and counts."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._envs: list[gymnasium.Env[Any, Any]] = [make_env(run.env) for _ in range(run.env.get("num_envs") or 1)]
-        self._start = int(self._envs[0].action_space.start)  # type: ignore[attr-defined]
-        self.num_actions = int(self._envs[0].action_space.n)  # type: ignore[attr-defined]
-        (self.observation_size,) = self._envs[0].observation_space.shape or (0,)
-        first = [env.reset(seed=run.seed + index)[0] for index, env in enumerate(self._envs)]
-        self.observations: NDArray[np.float32] = np.stack(first).astype(np.float32)
-        self._returns = [0.0] * len(self)
-        self._lengths = [0] * len(self)
+        self.settings = DqnHyperparameters(**run.hyperparameters)
+        device = resolve_device(run.device)
+        torch.manual_seed(run.seed)
+        self.generator = np.random.default_rng(run.seed)
+        self.envs = Environments(run)
+        self.agent = DqnAgent(self.envs.observation_size, self.envs.num_actions, self.settings, device, run.horizon)
+        self.buffer = ReplayBuffer(self.settings.buffer_size, self.envs.observation_size, device)
+        self.step = 0
+        self.updates = 0
 
-    def __len__(self) -> int:
-        return len(self._envs)
+    def iterate(self) -> None:
+        """Take one step in each environment and the updates that fall due with it."""
+        settings, before = self.settings, self.step
+        actions = self.agent.act(self.envs.observations, before, self.generator)
+        self.step = step = before + len(self.envs)
+        self.envs.step(actions, self.buffer, step)
+        if step <= settings.learning_starts:
+            return
+        for _ in range(step // settings.train_frequency - before // settings.train_frequency):
+            self._update(step)
+        if step // settings.target_update_frequency > before // settings.target_update_frequency:
+            self.agent.update_target()
 
-    def step(self, actions: NDArray[np.int64], buffer: ReplayBuffer, step: int) -> None:
-        """Take one action in each environment, store the transitions, report episodes that ended at `step`."""
-        for index, env in enumerate(self._envs):
-            action = int(actions[index])
-            observation, reward, terminated, truncated, _ = env.step(action + self._start)
-            buffer.add(self.observations[index], action, float(reward), observation, terminated)
-            self._returns[index] += float(reward)
-            self._lengths[index] += 1
-            if terminated or truncated:
-                self._run.record_episode(self._returns[index], self._lengths[index], env_index=index, step=step)
-                self._returns[index], self._lengths[index] = 0.0, 0
-                observation, _ = env.reset()
-            self.observations[index] = observation
+    def _update(self, step: int) -> None:
+        learned = self.agent.update(self.buffer.sample(self.settings.batch_size, self.generator))
+        self.updates += 1
+        if self.updates % METRICS_EVERY == 0:
+            schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
+            values = {name: value.item() for name, value in learned.items()} | schedule
+            self._run.record_metrics(values, step=step)
 
-    def close(self) -> None:
-        for env in self._envs:
-            env.close()
+    # ---- what is saved ---------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return the online network's parameters."""
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.agent.online.state_dict().items()}
+
+    def write_state(self, folder: Path) -> None:
+        """Write the whole training into files."""
+        save_file(self.weights(), folder / "weights.safetensors")
+        write_data(folder, "optimizer", self.agent.optimizer.state_dict())
+        write_data(folder, "target", dict(self.agent.target.state_dict()))
+        write_data(folder, "random", {**random_states(), "generator": self.generator.bit_generator.state})
+        write_data(folder, "environments", self.envs.state())
+        write_data(folder, "counts", {"step": self.step, "updates": self.updates})
+        if self._run.info.config["checkpoint"]["replay_buffer"]:
+            write_data(folder, "replay", self.buffer.state())
+
+    def read_state(self, folder: Path) -> None:
+        """Become what was written; without a replay buffer in it, the training goes on with an empty one."""
+        self.agent.online.load_state_dict(load_file(folder / "weights.safetensors"))
+        self.agent.target.load_state_dict(read_data(folder, "target"))
+        self.agent.optimizer.load_state_dict(read_data(folder, "optimizer"))
+        counts: dict[str, Any] = read_data(folder, "counts")
+        self.step, self.updates = counts["step"], counts["updates"]
+        if (folder / "replay.json").exists():
+            self.buffer.set_state(read_data(folder, "replay"))
+        self.envs.set_state(read_data(folder, "environments"))
+        random = read_data(folder, "random")
+        self.generator = generator_from(random.pop("generator"))
+        set_random_states(random)

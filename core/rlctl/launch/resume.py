@@ -1,0 +1,155 @@
+"""Goes on with a run in its own directory: the checkpoint, what may have drifted since, and the files cut back to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from rlctl.config.layers import Layer
+from rlctl.descriptors import Resume
+from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
+from rlctl.events import RunInfo
+from rlctl.launch.prepare import Prepared
+from rlctl.launch.start import host_manifest, origins_of
+from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
+from rlctl.runs.directory import RunDirectory, process_identity, state_of
+from rlctl.runs.files import read_json, write_json
+from rlctl.runs.manifest import installed_packages, redacted
+from rlctl.worker.eventlog import append_event
+from rlctl.worker.main import run_info
+from rlctl.worker.saving import CUT_BACK
+from rlctl.worker.status import initial_status
+
+
+@frozen
+class Resumption:
+    """A run that can go on: where, from which checkpoint, with which configuration."""
+
+    directory: RunDirectory
+    checkpoint: Checkpoint
+    layer: Layer
+
+
+def find_resumption(
+    directory: RunDirectory,
+    reference: str,
+    total_timesteps: int | None,
+    total_episodes: int | None,
+    stop_at: int | None = None,
+) -> Resumption:
+    """Return how a run would go on; raises UsageError or CheckpointError when it cannot.
+
+    The configuration is the run's own. A new budget is absolute, not added; without one, the run's own holds.
+    """
+    if state_of(directory) in ("created", "running"):
+        raise UsageError(f"run {directory.run_id} is still running.")
+    config = dict((read_json(directory.config) or {}).get("config") or {})
+    if not config:
+        raise CheckpointError(f"{directory.config} cannot be read.")
+    checkpoint = CheckpointFolder(directory.path / "checkpoints").find_sound(reference)
+    if total_timesteps is not None or total_episodes is not None:
+        config |= {"total_timesteps": total_timesteps, "total_episodes": total_episodes}
+    config["stop_at"] = stop_at
+    return Resumption(directory, checkpoint, Layer(f"run {directory.run_id}", config))
+
+
+def require_resumable(resumption: Resumption, prepared: Prepared, allow_drift: bool) -> None:
+    """Raise for a run that is not the checkpoint's any more, or has nothing left to do."""
+    assert prepared.worker is not None and prepared.config is not None
+    descriptor = prepared.worker.descriptor
+    if descriptor.resume in (Resume.NONE, Resume.WEIGHTS):
+        raise UsageError(f'worker "{descriptor.name}" cannot resume a run (resume: {descriptor.resume.value}).')
+    problems = list(_foreign(resumption.checkpoint.data, prepared))
+    drift = list(drifted(resumption.checkpoint.data, prepared))
+    if drift and not allow_drift:
+        problems += [Problem(path, text, "Go on all the same with --allow-drift.") for path, text in drift]
+    if problems:
+        raise ConfigError(problems)
+    step, episodes = resumption.checkpoint.step, int(resumption.checkpoint.data["episodes"])
+    config = prepared.config
+    if (config.total_timesteps is not None and step >= config.total_timesteps) or (
+        config.total_episodes is not None and episodes >= config.total_episodes
+    ):
+        raise UsageError(
+            f"run {resumption.directory.run_id} has used up its budget at step {step}.",
+            hint="Give a new limit: --total-timesteps N, counted from the run's beginning.",
+        )
+
+
+def _foreign(data: Mapping[str, Any], prepared: Prepared) -> list[Problem]:
+    assert prepared.worker is not None and prepared.algorithm is not None
+    wanted = (prepared.worker.descriptor.name, prepared.algorithm.name)
+    saved = (data["worker"]["name"], data["algo"])
+    if wanted != saved:
+        return [Problem("checkpoint", f"is of {saved[0]}/{saved[1]}, the run is of {wanted[0]}/{wanted[1]}")]
+    return []
+
+
+def drifted(data: Mapping[str, Any], prepared: Prepared) -> list[tuple[str, str]]:
+    """Return (what, how it differs) for everything whose change may make the resumed run another one."""
+    assert prepared.worker is not None
+    now = {name.lower(): version for name, version in installed_packages().items()}
+    now["python"] = sys.version.split()[0]
+    found = []
+    for name, version in data["versions"].items():
+        installed = now.get(name.lower()) or now.get(name.replace("-", "_")) or "not installed"
+        if installed != version:
+            found.append((name, f"was {version} when the checkpoint was saved, is {installed}"))
+    before, after = (data["worker"].get("source") or {}).get("sha256"), prepared.provenance.get("sha256")
+    if before != after:
+        found.append(("worker", f"its source has changed since the checkpoint: {before} became {after}"))
+    effective = prepared.effective()
+    for key in ("env", "hyperparameters"):
+        found += _differences(key, data[key], effective[key])
+    return found
+
+
+def _differences(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{path}.{name}", f"was {before.get(name)!r} when the checkpoint was saved, is {after.get(name)!r}")
+        for name in sorted({*before, *after})
+        if _plain(before.get(name)) != _plain(after.get(name))
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def reopen(resumption: Resumption, prepared: Prepared, relay: list[str]) -> RunInfo:
+    """Make the directory ready to go on. Every step can be repeated: a kill in between costs nothing but another try."""
+    directory, checkpoint = resumption.directory, resumption.checkpoint
+    for name in CUT_BACK:
+        _cut_back(directory.path / name, checkpoint.data["positions"].get(name, 0))
+    for path in (directory.stop_request, directory.relay):
+        path.unlink(missing_ok=True)
+    effective = prepared.effective()
+    manifest = read_json(directory.manifest) or {}
+    entry = {
+        "at": time.time(),
+        "checkpoint_step": checkpoint.step,
+        "checkpoint_sha256": checkpoint.sha256(),
+        "command": redacted(sys.argv),
+    }
+    resumes = [*(manifest.get("resumes") or []), entry]
+    write_json(directory.manifest, {**manifest, **host_manifest(prepared, relay), "resumes": resumes})
+    before = (read_json(directory.config) or {}).get("origins") or {}
+    origins = origins_of(effective, prepared.merged)
+    kept = {path: before.get(path, origin) if origin.startswith("run ") else origin for path, origin in origins.items()}
+    write_json(directory.config, {"config": effective, "origins": kept})
+    write_json(directory.status, initial_status(process_identity()))
+    directory.result.unlink(missing_ok=True)
+    append_event(directory.events, "run_resumed", step=checkpoint.step)
+    return run_info(directory, effective)
+
+
+def _cut_back(path: Path, length: int) -> None:
+    """Shorten a file to where the checkpoint was; a shorter one (it was lost, or copied early) is left as it is."""
+    if path.exists() and path.stat().st_size > length:
+        os.truncate(path, length)

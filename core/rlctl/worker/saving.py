@@ -1,0 +1,107 @@
+"""Saves a run's checkpoints at its safe points: when they are due, when it ends, and only what is whole."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from rlctl.errors import RlctlError
+from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
+from rlctl.runs.directory import RunDirectory
+from rlctl.worker.protocol import Resumable
+
+_VERSIONED = ("rlctl", "torch", "numpy", "gymnasium", "stable-baselines3", "mujoco", "ale-py")
+CUT_BACK = ("episodes.jsonl", "metrics.jsonl")
+"""Files whose length is part of a checkpoint: a resumed run cuts them back to it, so that its curve is one."""
+
+
+@define
+class Saver:
+    """Knows when a checkpoint is due and how one is made. `every_*` None: not for that reason."""
+
+    directory: RunDirectory
+    description: Mapping[str, Any]
+    every_steps: int | None = None
+    every_seconds: float | None = None
+    keep_last: int | None = None
+    on_error: str = "continue"
+    on_saved: Callable[[Checkpoint, str], None] = lambda _, __: None
+    report: Callable[[str], None] = print
+    state: Resumable | None = None
+    saved_step: int | None = None
+    _last_step: int = 0
+    _last_seconds: float = 0.0
+    _folder: CheckpointFolder = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._folder = CheckpointFolder(self.directory.path / "checkpoints")
+        self._folder.sweep()
+
+    def resumed_at(self, step: int) -> None:
+        """Count from `step`, which was restored from a checkpoint."""
+        self.saved_step = self._last_step = step
+
+    def is_due(self, step: int, seconds: float) -> bool:
+        """Return whether so many steps or seconds have passed since the last one."""
+        if self.state is None or step == self.saved_step:
+            return False
+        by_steps = self.every_steps is not None and step // self.every_steps > self._last_step // self.every_steps
+        return by_steps or (self.every_seconds is not None and seconds - self._last_seconds >= self.every_seconds)
+
+    def save(self, counters: Mapping[str, Any], seconds: float, reason: str) -> Checkpoint | None:
+        """Save the attached state as of now; None when there is nothing to save or it is saved already.
+
+        A failing disk is reported and leaves the checkpoints before it whole; with `on_error: stop` it is raised.
+        """
+        step = int(counters["step"])
+        if self.state is None or step == self.saved_step:
+            return None
+        self._last_step, self._last_seconds = step, seconds
+        try:
+            saved = self._write(counters, reason)
+        except OSError as error:
+            self._folder.sweep()
+            message = f"checkpoint at step {step} could not be saved: {error.strerror or error}"
+            if self.on_error == "stop":
+                raise RlctlError(message) from error
+            self.report(message)
+            return None
+        self.saved_step = step
+        self._folder.prune(self.keep_last)
+        self.on_saved(saved, reason)
+        return saved
+
+    def _write(self, counters: Mapping[str, Any], reason: str) -> Checkpoint:
+        assert self.state is not None
+        temporary = self._folder.begin(int(counters["step"]))
+        self.state.write_state(temporary)
+        data = {
+            "run_id": self.directory.run_id,
+            "reason": reason,
+            **self.description,
+            **counters,
+            "versions": versions(),
+            "positions": positions(self.directory.path),
+        }
+        return self._folder.commit(temporary, data)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a state depends on."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONED:
+        module = name.replace("-", "_")
+        if name == "rlctl" or module in sys.modules:  # only what this process really uses
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def positions(folder: Path) -> dict[str, int]:
+    """Return the lengths of the files that grow with the training."""
+    return {name: (folder / name).stat().st_size for name in CUT_BACK if (folder / name).exists()}
