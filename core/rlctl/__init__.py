@@ -38,6 +38,7 @@ _HOME = {
     "WorkerDescriptor": "rlctl.descriptors",
     "hookimpl": "rlctl.hooks",
     "parameters_of": "rlctl.descriptors",
+    "resume": "rlctl.api",
     "run": "rlctl.api",
 }
 
@@ -45,6 +46,7 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - the table above is the one list of pu
 
 if TYPE_CHECKING:
     from rlctl.api import RunResult as RunResult
+    from rlctl.api import resume as resume
     from rlctl.api import run as run
     from rlctl.config.schema import EnvConfig as EnvConfig
     from rlctl.config.schema import RunConfig as RunConfig

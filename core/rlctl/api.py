@@ -14,12 +14,13 @@ from rlctl.descriptors import resolve
 from rlctl.errors import RlctlError
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
 from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.resume import find_resumption, reopen, require_resumable
 from rlctl.launch.start import create_run, host_callbacks, make_executor, task_for
 from rlctl.launch.supervise import Supervisor
 from rlctl.plugins import Registry, discover
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_lines
-from rlctl.runs.store import default_root
+from rlctl.runs.store import RunStore, default_root
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.relay import wanted_by
 
@@ -63,22 +64,59 @@ def run(
     registry = discover()
     prepared = prepare([Layer("program", to_tree(config))], registry, _to_stderr)
     prepared.require_sound()
+    root = Path(runs_dir or default_root())
     return start(
-        prepared, registry, Path(runs_dir or default_root()), run_id=run_id, plugins=plugins, report=_to_stderr
+        prepared, registry, lambda relay: create_run(prepared, root, run_id, relay), plugins=plugins, report=_to_stderr
+    )
+
+
+def resume(
+    reference: str | Path,
+    *,
+    checkpoint: str = "latest",
+    total_timesteps: int | None = None,
+    total_episodes: int | None = None,
+    stop_at: int | None = None,
+    allow_drift: bool = False,
+    plugins: Iterable[object] = (),
+    runs_dir: str | Path | None = None,
+    report: Report | None = None,
+    announce: Callable[[RunInfo], None] = lambda _: None,
+) -> RunResult:
+    """Go on with a run in its own directory, from a checkpoint, to its own budget or a new absolute one.
+
+    Raises UsageError, CheckpointError or ConfigError when it cannot go on; then nothing was changed.
+    """
+    report = report or _to_stderr
+    registry = discover()
+    directory = RunStore(Path(runs_dir or default_root())).find(str(reference))
+    resumption = find_resumption(directory, checkpoint, total_timesteps, total_episodes, stop_at)
+    prepared = prepare([resumption.layer], registry, report)
+    prepared.require_sound()
+    require_resumable(resumption, prepared, allow_drift)
+    return start(
+        prepared,
+        registry,
+        lambda relay: reopen(resumption, prepared, relay),
+        plugins=plugins,
+        report=report,
+        announce=announce,
     )
 
 
 def start(
     prepared: Prepared,
     registry: Registry,
-    root: Path,
+    make: Callable[[list[str]], RunInfo],
     *,
-    run_id: str | None = None,
     plugins: Iterable[object] = (),
     report: Report,
     announce: Callable[[RunInfo], None] = lambda _: None,
 ) -> RunResult:
-    """Start a sound run and follow it to its end; `announce` is called when its directory exists."""
+    """Start a sound run and follow it to its end; `announce` is called when its directory exists.
+
+    `make` makes the run's directory ready, new or resumed, given the hooks whose calls the host wants to hear of.
+    """
     assert prepared.config is not None
     executor = make_executor(prepared.config.executor, registry)
     failures = _ObserverFailures(report)
@@ -86,7 +124,8 @@ def start(
     for index, plugin in enumerate(plugins):
         observers.register(f"plugins[{index}] {type(plugin).__name__}", plugin)
     relay = wanted_by(observers)
-    directory, info = create_run(prepared, root, run_id, relay)
+    info = make(relay)
+    directory = RunDirectory(info.directory)
     for name, found in host_callbacks(prepared):
         try:
             observers.register(name, resolve(found.descriptor.factory)(info, **prepared.config.callbacks[name]))

@@ -17,6 +17,7 @@ from rlctl.errors import ConfigError, ExitCode, RlctlError, did_you_mean
 
 _COMMANDS = {
     "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
+    "resume": ("rlctl.cli.resume:resume", "Go on with a run that was stopped or killed, or further."),
     "runs": ("rlctl.cli.runs:runs", "List, show, follow, stop and remove runs."),
     "workers": ("rlctl.cli.workers:workers", "List and show training backends, set them up."),
     "callbacks": ("rlctl.cli.plugins:callbacks", "List what can see a run's events."),

@@ -91,11 +91,18 @@ def run(config_file: Path | None, as_json: bool, dry_run: bool, **options: Any) 
         return _show_plan(prepared, as_json)
     prepared.require_sound()
     from rlctl.api import start
+    from rlctl.launch.start import create_run
     from rlctl.runs.store import default_root
 
     root = options["runs_dir"] or default_root()
-    outcome = start(prepared, registry, root, run_id=options["run_id"], report=note, announce=_announce)
-    _show_outcome(outcome, as_json)
+    outcome = start(
+        prepared,
+        registry,
+        lambda relay: create_run(prepared, root, options["run_id"], relay),
+        report=note,
+        announce=announce,
+    )
+    show_outcome(outcome, as_json)
     return int(outcome.result.exit_code)
 
 
@@ -172,11 +179,11 @@ def _at(tree: Any, path: str) -> Any:
     return _at(tree[head], path[len(head) + 1 :])
 
 
-def _announce(info: RunInfo) -> None:
+def announce(info: RunInfo) -> None:
     note(f"{info.worker}/{info.algo} on {info.env_id}, seed {info.seed}: {info.directory}")
 
 
-def _show_outcome(outcome: RunResult, as_json: bool) -> None:
+def show_outcome(outcome: RunResult, as_json: bool) -> None:
     info, result = outcome.info, outcome.result
     if as_json:
         print_json({"run_id": info.run_id, "directory": str(info.directory), **attrs.asdict(result)})

@@ -23,7 +23,7 @@ from rlctl.runs.store import Record, RunStore, default_root, read_record
 _ENDED = ("finished", "stopped", "failed", "lost")
 
 
-def _complete_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+def complete_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     store = RunStore(Path(ctx.params.get("runs_dir") or default_root()))
     names = ["@latest", *(item.run_id for item in store.directories())]
     return [name for name in names if name.startswith(incomplete)]
@@ -32,7 +32,7 @@ def _complete_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> l
 _runs_dir = click.option(
     "--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs."
 )
-_reference = click.argument("reference", metavar="RUN", default="@latest", shell_complete=_complete_runs)
+_reference = click.argument("reference", metavar="RUN", default="@latest", shell_complete=complete_runs)
 
 
 def _find(reference: str, runs_dir: Path | None) -> RunDirectory:
@@ -248,7 +248,7 @@ def _kill(record: Record) -> None:
 
 
 @runs.command("remove")
-@click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=_complete_runs)
+@click.argument("references", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_runs_dir
 def remove_runs(references: tuple[str, ...], yes: bool, runs_dir: Path | None) -> None:

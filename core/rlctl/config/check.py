@@ -30,7 +30,7 @@ def _converter() -> cattrs.Converter:
             for parameter in parameters_of(cls)
             if parameter.name not in NESTED
         }
-        structure = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **hooks)  # type: ignore[arg-type]
+        structure: Any = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **hooks)  # type: ignore[arg-type]
         converter.register_structure_hook(cls, _mapping_first(structure))
     return converter
 

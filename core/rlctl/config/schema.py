@@ -50,7 +50,9 @@ class CheckpointConfig:
     )
     every_seconds: float | None = field(
         default=300.0,
-        metadata=_doc("Save each time so many seconds have passed: the most that a kill can cost.", exclusive_minimum=0),
+        metadata=_doc(
+            "Save each time so many seconds have passed: the most that a kill can cost.", exclusive_minimum=0
+        ),
     )
     keep_last: int | None = field(
         default=3, metadata=_doc("Keep so many, and those that `latest` and `best` mean; null keeps all.", minimum=1)

@@ -63,15 +63,19 @@ def _links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
         link = link.env
 
 
+def data_attributes(holder: Any) -> dict[str, Any]:
+    """Return the attributes of an object that are plain data: numbers, strings, arrays, containers of them."""
+    return {name: value for name, value in vars(holder).items() if name not in _NOT_STATE and is_data(value)}
+
+
 def _attributes(link: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"class": type(link).__name__, "values": {}, "generators": {}, "objects": {}}
+    values = data_attributes(link)
+    found: dict[str, Any] = {"class": type(link).__name__, "values": values, "generators": {}, "objects": {}}
     for name, value in vars(link).items():
         if name in _NOT_STATE:
             continue
         if isinstance(value, np.random.Generator):
             found["generators"][name] = value.bit_generator.state
-        elif _is_data(value):
-            found["values"][name] = value
         elif _is_holder(value):
             found["objects"][name] = _attributes(value)
     for name in ("action_space", "observation_space"):
@@ -95,11 +99,12 @@ def _set_attributes(link: Any, state: dict[str, Any]) -> None:
             setattr(link, name, generator_from(value))
 
 
-def _is_data(value: Any) -> bool:
+def is_data(value: Any) -> bool:
+    """Return whether a value is made of numbers, strings, arrays and containers of them only."""
     if isinstance(value, (list, tuple, deque, set, frozenset)):
-        return all(_is_data(item) for item in value)
+        return all(is_data(item) for item in value)
     if isinstance(value, dict):
-        return all(_is_data(key) and _is_data(item) for key, item in value.items())
+        return all(is_data(key) and is_data(item) for key, item in value.items())
     return isinstance(value, _PLAIN) and not (isinstance(value, np.ndarray) and value.dtype == object)
 
 
@@ -162,7 +167,9 @@ def _set_mujoco_state(model: Any, data: Any, state: dict[str, Any]) -> None:
 
     mujoco.mj_setState(model, data, state["integration"], mujoco.mjtState.mjSTATE_INTEGRATION)
     mujoco.mj_forward(model, data)  # makes room for contacts, which the arrays below then fill
-    mujoco.mj_setState(model, data, state["integration"], mujoco.mjtState.mjSTATE_INTEGRATION)  # forward warms the solver
+    mujoco.mj_setState(
+        model, data, state["integration"], mujoco.mjtState.mjSTATE_INTEGRATION
+    )  # forward warms the solver
     for name, array in _arrays(data):
         saved = state["derived"].get(name)
         if saved is not None and saved.shape == array.shape:

@@ -25,9 +25,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _FORBIDDEN_IN_ID = set('/\\\0 \t\n@*?"<>|:')
 
 
-def create_run(
-    prepared: Prepared, root: Path, run_id: str | None = None, relay: list[str] | None = None
-) -> tuple[RunDirectory, RunInfo]:
+def create_run(prepared: Prepared, root: Path, run_id: str | None = None, relay: list[str] | None = None) -> RunInfo:
     """Make the directory of a sound run; `relay` names hooks whose calls the host wants to hear of.
 
     Raises UsageError for an id that cannot be a folder's name and RunDirectoryError when the place cannot be written.
@@ -36,13 +34,13 @@ def create_run(
         raise UsageError(f'"{ascii(run_id)[1:-1]}" cannot be a run id: it becomes the name of a folder.')
     effective = prepared.effective()
     files = {
-        "manifest.json": _manifest(prepared, relay or []),
+        "manifest.json": {**provenance(hardware()), **host_manifest(prepared, relay or [])},
         "config.json": {"config": effective, "origins": origins_of(effective, prepared.merged)},
         "status.json": initial_status(process_identity()),
     }
     directory = create(root, run_id or new_run_id(), files)
     append_event(directory.events, "run_created", run_id=directory.run_id)
-    return directory, run_info(directory, effective)
+    return run_info(directory, effective)
 
 
 def _is_name(run_id: str) -> bool:
@@ -70,11 +68,11 @@ def make_executor(name: str, registry: Registry) -> Executor:
     return resolve(registry.executor(name).descriptor.factory)()  # type: ignore[no-any-return]
 
 
-def _manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
+def host_manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
+    """Return the part of a manifest that the worker process goes by: which plugins, which callbacks, which horizon."""
     assert prepared.worker is not None and prepared.algorithm is not None and prepared.config is not None
     worker = prepared.worker
     return {
-        **provenance(hardware()),
         "seed": prepared.config.seed,
         "worker": {
             **_plugin_entry(worker),

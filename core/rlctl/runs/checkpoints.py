@@ -103,7 +103,9 @@ class CheckpointFolder:
             chosen.verify()
         except CheckpointError as error:
             earlier = [bundle.step for bundle in self.all() if bundle.step < chosen.step and _is_sound(bundle)]
-            hint = f"A sound one before it: --checkpoint {earlier[-1]}." if earlier else "There is no sound one before it."
+            hint = (
+                f"A sound one before it: --checkpoint {earlier[-1]}." if earlier else "There is no sound one before it."
+            )
             raise CheckpointError(error.message, hint=hint) from error
         return chosen
 

@@ -26,7 +26,7 @@ def start_worker(config: RunConfig, root: Path) -> tuple[subprocess.Popen[bytes]
     """Start a run's worker process with nobody to follow it; raises ConfigError with all problems."""
     prepared = prepare([Layer("program", to_tree(config))], discover(), lambda _: None)
     prepared.require_sound()
-    directory, _ = create_run(prepared, root)
+    directory = RunDirectory(create_run(prepared, root).directory)
     return LocalExecutor().submit(task_for(directory, prepared.effective())), directory
 
 

@@ -65,7 +65,11 @@ def _encode_array(array: np.ndarray[Any, Any], path: str, tensors: dict[str, tor
     if array.dtype == object:
         raise TypeError(f"{path} is an array of objects, which is no data")
     # As bytes: numpy has dtypes that torch lacks (uint32, strings), and the bits are what matters.
-    raw = np.ascontiguousarray(array).view(np.uint8) if array.size and array.ndim else np.frombuffer(array.tobytes(), np.uint8)
+    raw = (
+        np.ascontiguousarray(array).view(np.uint8)
+        if array.size and array.ndim
+        else np.frombuffer(array.tobytes(), np.uint8)
+    )
     tensors[path] = torch.from_numpy(raw.reshape(-1).copy())
     return {"$": "array", "v": path, "dtype": array.dtype.str, "shape": list(array.shape)}
 

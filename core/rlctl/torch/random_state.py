@@ -11,9 +11,16 @@ import numpy as np
 import torch
 
 
+def seed_everything(seed: int) -> None:
+    """Seed all global generators of this process."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries draw from the global one
+    torch.manual_seed(seed)
+
+
 def random_states() -> dict[str, Any]:
     """Return the states of all global generators of this process."""
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - libraries draw from the global one

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-
 _ARRAYS = ("_observations", "_next_observations", "_actions", "_rewards", "_terminated")
 
 

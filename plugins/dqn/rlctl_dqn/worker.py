@@ -13,7 +13,7 @@ from rlctl import Run
 from rlctl.gym.env_state import generator_from
 from rlctl.torch.data import read_data, write_data
 from rlctl.torch.devices import limit_threads, resolve_device
-from rlctl.torch.random_state import random_states, set_random_states
+from rlctl.torch.random_state import random_states, seed_everything, set_random_states
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
 from rlctl_dqn.environments import Environments
@@ -45,7 +45,7 @@ class Training:
         self._run = run
         self.settings = DqnHyperparameters(**run.hyperparameters)
         device = resolve_device(run.device)
-        torch.manual_seed(run.seed)
+        seed_everything(run.seed)
         self.generator = np.random.default_rng(run.seed)
         self.envs = Environments(run)
         self.agent = DqnAgent(self.envs.observation_size, self.envs.num_actions, self.settings, device, run.horizon)

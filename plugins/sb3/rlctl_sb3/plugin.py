@@ -9,6 +9,7 @@ from rlctl import (
     AlgorithmDescriptor,
     ObservationSpace,
     Problem,
+    Resume,
     RunConfig,
     WorkerDescriptor,
     hookimpl,
@@ -56,6 +57,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             requires=("stable-baselines3>=2.4", "torch>=2.3", "gymnasium>=1.0"),
             estimated_memory_mb=500,
             upstream="stable-baselines3",
+            resume=Resume.EXACT,
         )
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rlctl import Run
 from rlctl.gym.environments import make_env
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.signatures import hyperparameters
+from rlctl_sb3.state import Sb3State
 from rlctl_sb3.values import constructor_arguments
 
 # SB3's tags under rlctl's names; all of them are kept under backend/ as well.
@@ -55,8 +57,10 @@ class Sb3Worker:
         model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
         if run.total_episodes is not None:
             _lay_schedules_over_episodes(model, run)
+        run.attach(Sb3State(model, run.info.config["checkpoint"]["replay_buffer"]))
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
-        model.learn(total_timesteps=horizon, callback=_RunCallback(run))
+        with contextlib.suppress(_Stopped):
+            model.learn(total_timesteps=horizon, callback=_RunCallback(run))
         model.save(run.directory.backend / "model.zip")
         envs.close()
 
@@ -71,11 +75,25 @@ def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
 
 
 class _RunCallback(BaseCallback):
-    """Reports every step and finished episode, and ends `learn` when the run is to stop."""
+    """Reports every step and finished episode, and ends `learn` when the run is to stop.
+
+    The beginning of a rollout is the safe point: everything is learned from what was collected, and what comes next
+    depends on nothing but what `Sb3State` knows. A state is restored there as well.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
+
+    def _on_rollout_start(self) -> None:
+        self._run.restore()
+        self.num_timesteps = self.model.num_timesteps
+        if not self._run.advance(self.num_timesteps) and not self._ends_by_itself():
+            raise _Stopped
+
+    def _ends_by_itself(self) -> bool:
+        """Return whether SB3 knows of the end: it then finishes its rollout and learns from it, as by hand."""
+        return self._run.stop is not None and self._run.stop.kind == "timesteps"
 
     def _on_step(self) -> bool:
         run = self._run
@@ -87,10 +105,12 @@ class _RunCallback(BaseCallback):
                 run.record_episode(
                     episode["r"], episode["l"], env_index=index, step=self.num_timesteps
                 )  # fmt: skip
-        if run.advance(self.num_timesteps):
-            return True
-        # At the end of its budget SB3 finishes its rollout and learns from it, as by hand; it then ends by itself.
-        return run.stop is not None and run.stop.kind == "timesteps"
+        run.advance(self.num_timesteps, safe=False)
+        return True
+
+
+class _Stopped(Exception):  # noqa: N818 - no error
+    """Raised at a safe point to leave `learn`."""
 
 
 class _RunWriter(KVWriter):
