@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -84,6 +85,11 @@ class Run:
         """Say what is to be saved and resumed; call it when the training is built, before its first step."""
         if self._saver is not None:
             self._saver.state = state
+
+    @property
+    def resume_path(self) -> Path | None:
+        """The folder of the checkpoint that `restore` will read; None for a new run, and once it has been read."""
+        return self._resume_from.path if self._resume_from is not None else None
 
     def restore(self) -> bool:
         """Put the attached state and the run's counts where the checkpoint has them; False when there is none.

@@ -20,6 +20,7 @@ from rlctl_cleanrl import shims, writer
 from rlctl_cleanrl.shims import episodes
 
 OnIteration = Callable[[dict[str, Any]], bool]
+OnEnd = Callable[[], None]
 OnEpisode = Callable[[float, int, int, int], None]
 
 
@@ -61,8 +62,9 @@ def _range_loop(loop: ast.For) -> MainLoop | None:
 class _Iterations:
     """The main loop's range: asks before each iteration, and stops when told so."""
 
-    def __init__(self, values: range, script: dict[str, Any], on_iteration: OnIteration) -> None:
+    def __init__(self, values: range, script: dict[str, Any], on_iteration: OnIteration, on_end: OnEnd) -> None:
         self._values = values
+        self._on_end = on_end
         self._script = script
         self._on_iteration = on_iteration
         self.running = False
@@ -79,17 +81,21 @@ class _Iterations:
             yield value
         else:
             on_iteration(script)
+            self._on_end()
         self.running = False
 
 
 class _Run:
     """One execution of a script: its globals, and the loop once the script has reached it."""
 
-    def __init__(self, loop: MainLoop, on_iteration: OnIteration, on_episode: OnEpisode, skip: int) -> None:
+    def __init__(
+        self, loop: MainLoop, on_iteration: OnIteration, on_end: OnEnd, on_episode: OnEpisode, skip: int
+    ) -> None:
         self.module = types.ModuleType("__main__")
         self.script = vars(self.module)
         self._loop = loop
         self._on_iteration = on_iteration
+        self._on_end = on_end
         self._on_episode = on_episode
         self._skip = skip
         self._iterations: _Iterations | None = None
@@ -101,7 +107,7 @@ class _Run:
         inside = self._loop.first_line <= frame.f_lineno <= self._loop.last_line
         if not inside or frame.f_globals is not self.script or frame.f_code.co_name != "<module>":
             return values
-        self._iterations = _Iterations(values[self._skip :], self.script, self._on_iteration)
+        self._iterations = _Iterations(values[self._skip :], self.script, self._on_iteration, self._on_end)
         return self._iterations
 
     def episode(self, episode_return: float, length: int, env_index: int) -> None:
@@ -136,18 +142,19 @@ def run_script(
     write_tensorboard: bool = False,
     extra_path: Path | None = None,
     skip_iterations: int = 0,
+    on_end: OnEnd = lambda: None,
 ) -> dict[str, Any]:
     """Run the script to its end and return its globals.
 
     on_iteration(globals) comes before each iteration of the main loop and once after the last; False ends the loop
-    there, and the script goes on with what follows it. on_scalar(tag, value, step) comes for each logged scalar, and
+    there, and the script goes on with what follows it; on_end() comes only where the loop ended by itself. on_scalar(tag, value, step) comes for each logged scalar, and
     on_episode(return, length, env_index, global_step) for each finished episode of each sub-environment in the main
     loop. `skip_iterations` leaves out that many iterations at the start, for a resumed run. Whatever the script raises
     passes through. Files are written where the script writes them: below the current folder.
     """
     path = path.absolute()
     source = path.read_bytes()
-    run = _Run(find_main_loop(source.decode("utf-8")), on_iteration, on_episode, skip_iterations)
+    run = _Run(find_main_loop(source.decode("utf-8")), on_iteration, on_end, on_episode, skip_iterations)
     run.script["range"] = run.range
     shims.install()
     previous = episodes.listen(run.episode)

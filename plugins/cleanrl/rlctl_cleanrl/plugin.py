@@ -8,6 +8,7 @@ from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
     ObservationSpace,
+    Resume,
     RunConfig,
     WorkerDescriptor,
     hookimpl,
@@ -33,6 +34,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             requires=("torch>=2.3", "gymnasium>=1.0", "stable-baselines3>=2.4", "tyro"),
             estimated_memory_mb=500,
             upstream="cleanrl",
+            resume=Resume.EXACT,
             setup="rlctl_cleanrl.setup:setup",
         )
     ]

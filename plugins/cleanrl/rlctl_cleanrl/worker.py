@@ -11,10 +11,12 @@ import torch
 
 from rlctl import Run
 from rlctl.gym.environments import import_environments
+from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_cleanrl.launcher import find_main_loop, run_script
 from rlctl_cleanrl.scripts import Script, to_argv
 from rlctl_cleanrl.sources import Source, load_scripts
+from rlctl_cleanrl.state import ScriptState
 
 # CleanRL's tags under rlctl's names; all of them are kept under backend/ as well.
 _CANONICAL = {
@@ -55,7 +57,9 @@ class CleanrlWorker:
             on_iteration=observer.iteration,
             on_scalar=observer.scalar,
             on_episode=observer.episode,
+            on_end=observer.end,
             extra_path=source.path,
+            skip_iterations=observer.skipped,
         )
         observer.flush()
 
@@ -104,12 +108,23 @@ class _Observer:
         self._offset = 1 if loop.variable == "global_step" else 0
         self._pending: dict[str, float] = {}
         self._pending_step = 0
+        self._state = ScriptState(run.info.config["checkpoint"]["replay_buffer"])
+        run.attach(self._state)
+        self.skipped = 0 if run.resume_path is None else int(read_data(run.resume_path, "loop")["iterations"])
+        self._state.iterations = self.skipped - 1
 
     def iteration(self, script: dict[str, Any]) -> bool:
-        """Report the steps taken before an iteration; returns whether to begin it."""
+        """Report the steps taken before an iteration; returns whether to begin it. A state is saved and restored here."""
         self.flush()
+        self._state.script = script
+        self._state.iterations += 1
+        self._run.restore()
         step = script.get("global_step")
         return self._run.advance(0 if step is None else int(step) + self._offset)
+
+    def end(self) -> None:
+        """Save the state in which the loop ended; what the script does after it, evaluating say, is no training."""
+        self._run.save("final")
 
     def episode(self, episode_return: float, length: int, env_index: int, global_step: int) -> None:
         """Report a finished episode of one of the script's environments."""

@@ -1,0 +1,145 @@
+"""Everything that a script's training is: the globals of its module at the boundary of its main loop.
+
+Networks, optimizers, loose tensors, buffers, numbers and environments are found by what they are, not by their names.
+What a script makes anew from its arguments (writers, functions, devices) is no state.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from rlctl.gym.env_state import (
+    data_attributes,
+    env_state,
+    is_data,
+    set_env_state,
+    set_space_generator,
+    space_generators,
+)
+from rlctl.torch.data import read_data, write_data
+from rlctl.torch.random_state import random_states, set_random_states
+
+_NOT_STATE = frozenset({"range", "args", "writer", "device", "run_name"})
+_SPACES = ("single_action_space", "single_observation_space", "action_space", "observation_space")
+
+
+class ScriptState:
+    """Writes and reads the state of a script; `script` is the globals of its module, `iterations` how many it began."""
+
+    def __init__(self, with_replay_buffer: bool) -> None:
+        self.script: dict[str, Any] = {}
+        self.iterations = 0
+        self._with_replay_buffer = with_replay_buffer
+
+    def write_state(self, folder: Path) -> None:
+        """Write the whole training into files."""
+        modules = self._instances(nn.Module)
+        save_file(_flat(modules), folder / "weights.safetensors")
+        optimizers = self._instances(torch.optim.Optimizer)
+        write_data(folder, "optimizer", {name: optimizer.state_dict() for name, optimizer in optimizers.items()})
+        write_data(folder, "variables", {name: value for name, value in self._own() if _is_state(value)})
+        write_data(folder, "random", random_states())
+        write_data(folder, "environments", {name: _vector_state(envs) for name, envs in self._vector_envs().items()})
+        write_data(folder, "loop", {"iterations": self.iterations})
+        if self._with_replay_buffer:
+            write_data(folder, "replay", {name: data_attributes(value) for name, value in self._buffers().items()})
+
+    def read_state(self, folder: Path) -> None:
+        """Become what was written, in place where something else may hold on to a tensor or an object."""
+        _set_flat(self._instances(nn.Module), load_file(folder / "weights.safetensors"))
+        optimizers = self._instances(torch.optim.Optimizer)
+        for name, state in read_data(folder, "optimizer").items():
+            optimizers[name].load_state_dict(state)
+        for name, value in read_data(folder, "variables").items():
+            self._set_variable(name, value)
+        if (folder / "replay.json").exists():
+            buffers = self._buffers()
+            for name, attributes in read_data(folder, "replay").items():
+                vars(buffers[name]).update(attributes)
+        vector_envs = self._vector_envs()
+        for name, state in read_data(folder, "environments").items():
+            _set_vector_state(vector_envs[name], state)
+        set_random_states(read_data(folder, "random"))
+
+    def _own(self) -> list[tuple[str, Any]]:
+        return [(n, v) for n, v in self.script.items() if n not in _NOT_STATE and not n.startswith("__")]
+
+    def _instances(self, kind: type) -> dict[str, Any]:
+        return {name: value for name, value in self._own() if isinstance(value, kind)}
+
+    def _vector_envs(self) -> dict[str, Any]:
+        return {name: value for name, value in self._own() if isinstance(getattr(value, "envs", None), list)}
+
+    def _buffers(self) -> dict[str, Any]:
+        """Return the objects that hold arrays of transitions: SB3's, those of cleanrl_utils, and the script's own."""
+        found = {}
+        for name, value in self._own():
+            home = type(value).__module__
+            if home.startswith(("stable_baselines3.common.buffers", "cleanrl_utils.")) or home == "__main__":
+                if not isinstance(value, (nn.Module, type)) and hasattr(value, "__dict__"):
+                    found[name] = value
+        return found
+
+    def _set_variable(self, name: str, value: Any) -> None:
+        current = self.script.get(name)
+        if isinstance(value, torch.Tensor) and isinstance(current, torch.Tensor) and current.shape == value.shape:
+            current.data.copy_(value)  # an optimizer may hold this very tensor
+        elif isinstance(value, torch.Tensor):
+            self.script[name] = value.to(self.script.get("device", "cpu"))
+        else:
+            self.script[name] = value
+
+
+def _is_state(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return True
+    if type(value) in (list, tuple, dict) or isinstance(value, deque):
+        items = value.values() if isinstance(value, dict) else value
+        return all(_is_state(item) for item in items)
+    return is_data(value) and not isinstance(value, tuple)
+
+
+def _flat(modules: dict[str, nn.Module]) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}/{key}": tensor.detach().cpu().contiguous().clone()
+        for name, module in modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+
+
+def _set_flat(modules: dict[str, nn.Module], tensors: dict[str, torch.Tensor]) -> None:
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        module, _, key = name.partition("/")
+        states.setdefault(module, {})[key] = tensor
+    for name, state in states.items():
+        modules[name].load_state_dict(state)
+
+
+def _vector_state(envs: Any) -> dict[str, Any]:
+    generators = {
+        f"{name}/{path}": state for name in _SPACES for path, state in space_generators(getattr(envs, name, None))
+    }
+    attributes = {name: value for name, value in data_attributes(envs).items() if not name.startswith("num_")}
+    return {"envs": [env_state(env) for env in envs.envs], "attributes": attributes, "generators": generators}
+
+
+def _set_vector_state(envs: Any, state: dict[str, Any]) -> None:
+    for env, values in zip(envs.envs, state["envs"], strict=True):
+        set_env_state(env, values)
+    for name, value in state["attributes"].items():
+        current = getattr(envs, name, None)
+        if isinstance(current, np.ndarray) and isinstance(value, np.ndarray) and current.shape == value.shape:
+            current[...] = value
+        else:
+            setattr(envs, name, value)
+    for name, generator in state["generators"].items():
+        space, _, path = name.partition("/")
+        set_space_generator(getattr(envs, space), path, generator)
