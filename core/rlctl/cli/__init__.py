@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
     "resume": ("rlctl.cli.resume:resume", "Go on with a run that was stopped or killed, or further."),
     "runs": ("rlctl.cli.runs:runs", "List, show, follow, stop and remove runs."),
+    "verify": ("rlctl.cli.verify:verify", "Prove that a worker resumes exactly, as it declares."),
     "workers": ("rlctl.cli.workers:workers", "List and show training backends, set them up."),
     "callbacks": ("rlctl.cli.plugins:callbacks", "List what can see a run's events."),
     "plugins": ("rlctl.cli.plugins:plugins", "List installed plugins, broken ones with their reason."),

@@ -24,6 +24,7 @@ _ENDED = ("finished", "stopped", "failed", "lost")
 
 
 def complete_runs(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the references that a shell can complete."""
     store = RunStore(Path(ctx.params.get("runs_dir") or default_root()))
     names = ["@latest", *(item.run_id for item in store.directories())]
     return [name for name in names if name.startswith(incomplete)]

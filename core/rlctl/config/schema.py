@@ -135,6 +135,13 @@ class RunConfig:
         default=None,
         metadata=_doc("Stop after so many steps, resumable, as if interrupted: for training in slices.", minimum=1),
     )
+    time_limit: float | None = field(
+        default=None,
+        metadata=_doc(
+            "Seconds of training in this process, after which it stops, resumable; leave room for saving.",
+            exclusive_minimum=0,
+        ),
+    )
     executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
     grace: float = field(
         default=30.0,

@@ -54,11 +54,19 @@ def main(argv: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - SystemExit from a library too: it must leave a readable result
         with contextlib.suppress(Exception):  # the library may have closed stderr
             traceback.print_exc()
+        _save_what_is_sound(run)
         result = _failure_of(error, run, directory)
     _finish(directory, run, result)
     if stops.abandoned:
         kill_own_group()  # no supervisor is left to end what the library has started
     return result.exit_code
+
+
+def _save_what_is_sound(run: Run | None) -> None:
+    """Save an emergency checkpoint if the exception came where the training's state is whole: from a callback, say."""
+    if run is not None and run.at_safe_point:
+        with contextlib.suppress(Exception):  # the first failure is the one to report
+            run.save("emergency")
 
 
 def _make_run(directory: RunDirectory) -> Run:

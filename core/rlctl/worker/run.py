@@ -77,6 +77,9 @@ class Run:
         self._returns: deque[float] = deque(maxlen=100)
         self._started = time.perf_counter()
         self._next_beat = 0.0
+        self._launched = self._started
+        self._time_limit: float | None = info.config.get("time_limit")
+        self.at_safe_point = False
         self._beats: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=11)
 
     # ---- what a backend calls --------------------------------------------------------------------------------------
@@ -123,6 +126,7 @@ class Run:
 
         `safe` says that the attached state is whole here, so that it may be saved: checkpoints are made in this call.
         """
+        self.at_safe_point = safe
         self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
         seconds = self._seconds()
         if seconds >= self._next_beat:
@@ -136,6 +140,7 @@ class Run:
                 self.save("final")
             elif self._saver.is_due(self.step, seconds):
                 self.save()
+        self.at_safe_point = False
         return self.stop is None
 
     def _seconds(self) -> float:
@@ -169,7 +174,7 @@ class Run:
 
     def begin(self) -> None:
         """Start the clock and tell the callbacks; the process calls it, not the backend."""
-        self._started = time.perf_counter()
+        self._started = self._launched = time.perf_counter()
         self._dispatcher.call("rlctl_training_started", run=self.info)
         self._beat(0.0)
 
@@ -212,6 +217,8 @@ class Run:
         self._beats.append((seconds, self.step))
         if self._status is not None:
             self._status.write("running", self.progress(), self._eta())
+        if self._time_limit is not None and time.perf_counter() - self._launched >= self._time_limit:
+            self.request_stop(f"time_limit = {self._time_limit:g} s reached")
         request = read_json(self.directory.stop_request)
         if request is not None:
             self.request_stop(str(request.get("reason", "requested")), kind=str(request.get("kind", "request")))

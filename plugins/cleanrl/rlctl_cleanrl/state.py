@@ -82,9 +82,9 @@ class ScriptState:
         found = {}
         for name, value in self._own():
             home = type(value).__module__
-            if home.startswith(("stable_baselines3.common.buffers", "cleanrl_utils.")) or home == "__main__":
-                if not isinstance(value, (nn.Module, type)) and hasattr(value, "__dict__"):
-                    found[name] = value
+            ours = home == "__main__" and not isinstance(value, (nn.Module, type)) and hasattr(value, "__dict__")
+            if ours or home.startswith(("stable_baselines3.common.buffers", "cleanrl_utils.")):
+                found[name] = value
         return found
 
     def _set_variable(self, name: str, value: Any) -> None:

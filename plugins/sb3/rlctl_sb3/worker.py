@@ -109,7 +109,7 @@ class _RunCallback(BaseCallback):
         return True
 
 
-class _Stopped(Exception):  # noqa: N818 - no error
+class _Stopped(Exception):
     """Raised at a safe point to leave `learn`."""
 
 

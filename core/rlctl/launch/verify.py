@@ -1,0 +1,110 @@
+"""Proves that a training resumes as declared: once in one go, once stopped and resumed, and the two compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from rlctl import api
+from rlctl.config.layers import Layer
+from rlctl.descriptors import Resume
+from rlctl.errors import RlctlError, UsageError
+from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.start import create_run
+from rlctl.plugins import Registry
+from rlctl.runs.checkpoints import CheckpointFolder
+from rlctl.runs.files import read_lines
+
+COMPARED = ("weights", "optimizer", "random", "replay")
+"""Members that must be equal; others hold times, which no two runs share."""
+
+Report = Callable[[str], None]
+
+
+@frozen
+class Verdict:
+    """What the comparison found. `differences` empty: the resumed run is the uninterrupted one."""
+
+    what: str
+    declared: Resume
+    steps: int
+    stopped_at: int
+    episodes: int
+    differences: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the worker resumes as it declares; only `exact` promises equality."""
+        return self.declared is not Resume.EXACT or not self.differences
+
+
+def verify_resume(layers: Iterable[Layer], registry: Registry, folder: Path, share: float, report: Report) -> Verdict:
+    """Train in one go and, in other processes, to `share` of the budget and on from there; both below `folder`.
+
+    Raises ConfigError when the training cannot be run, and RlctlError when one of the runs fails.
+    """
+    prepared = prepare([*layers, _QUIET], registry, report)
+    prepared.require_sound()
+    assert prepared.config is not None and prepared.worker is not None
+    total = prepared.config.total_timesteps
+    if total is None:
+        raise UsageError("a budget in steps is needed here: --total-timesteps N.")
+    if prepared.worker.descriptor.resume is Resume.NONE:
+        raise UsageError(f'worker "{prepared.worker.descriptor.name}" declares that it cannot resume.')
+    stop_at = max(1, round(total * share))
+    report(f"one run of {total} steps")
+    _train(prepared, registry, folder, "whole", report, expected="finished")
+    report(f"one that is stopped at {stop_at} and resumed")
+    halved = prepare([*layers, _QUIET, Layer("verify", {"stop_at": stop_at})], registry, report)
+    _train(halved, registry, folder, "resumed", report, expected="stopped")
+    stopped_at = CheckpointFolder(folder / "resumed" / "checkpoints").find("latest").step
+    outcome = api.resume("resumed", runs_dir=folder, report=report)
+    if outcome.result.status != "finished":
+        raise RlctlError(f"the resumed run {outcome.result.status}: {outcome.result.reason}")
+    assert prepared.algorithm is not None
+    return Verdict(
+        f"{prepared.worker.descriptor.name}/{prepared.algorithm.name} on {prepared.config.env.id}",
+        prepared.worker.descriptor.resume,
+        total,
+        stopped_at,
+        len(_episodes(folder / "whole")),
+        tuple(differences(folder / "whole", folder / "resumed")),
+    )
+
+
+_QUIET = Layer("verify", {"callbacks": {"jsonl": {}, "progress": False}, "checkpoint": {"keep_last": 2}})
+
+
+def _train(prepared: Prepared, registry: Registry, folder: Path, run_id: str, report: Report, expected: str) -> None:
+    outcome = api.start(prepared, registry, lambda relay: create_run(prepared, folder, run_id, relay), report=report)
+    if outcome.result.status != expected:
+        raise RlctlError(f"the run {run_id} {outcome.result.status}: {outcome.result.reason}")
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Return what differs between two runs that should be the same, in words; wall-clock times are not compared."""
+    found = []
+    mine, theirs = _episodes(first), _episodes(second)
+    for index, (a, b) in enumerate(zip(mine, theirs, strict=False)):
+        if a != b:
+            found.append(f"episode {index}: {json.dumps(a)} and {json.dumps(b)}")
+            break
+    if len(mine) != len(theirs):
+        found.append(f"{len(mine)} and {len(theirs)} episodes")
+    saved = [CheckpointFolder(run / "checkpoints").find("latest") for run in (first, second)]
+    if saved[0].step != saved[1].step:
+        found.append(f"the last checkpoints are of steps {saved[0].step} and {saved[1].step}")
+    members = [checkpoint.data["members"] for checkpoint in saved]
+    for name in sorted({*members[0], *members[1]}):
+        hashes = [member.get(name, {}).get("sha256") for member in members]
+        if name.partition(".")[0] in COMPARED and hashes[0] != hashes[1]:
+            found.append(f"{name} differs")
+    return found
+
+
+def _episodes(run: Path) -> list[dict[str, Any]]:
+    return [{key: line[key] for key in line if key != "seconds"} for line in read_lines(run / "episodes.jsonl")]
