@@ -11,18 +11,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import overhead, startup
+from benchmarks import checkpoints, overhead, startup
 from benchmarks.reference import reference_python
 
 _RESULTS = Path(__file__).parent / "results"
 _REFERENCE = Path(__file__).parent.parent / ".venv-reference"
+_SECTIONS = ("startup", "checkpoints", "sb3", "cleanrl")
 _PACKAGES = ("rlctl", "torch", "gymnasium", "stable-baselines3", "numpy")
 
 
 def main() -> None:
     """Run the chosen measurements and append them to the history."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["startup", "sb3", "cleanrl"], help="startup, sb3, cleanrl")
+    parser.add_argument("what", nargs="*", default=list(_SECTIONS), help=", ".join(_SECTIONS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--reference", help="a Python with gymnasium 0.29.1, instead of making .venv-reference")
     parser.add_argument("--no-history", action="store_true", help="do not keep the results")
@@ -34,6 +35,9 @@ def main() -> None:
     if "startup" in options.what:
         results["startup"] = startup.measure(max(11, options.rounds))
         startup.report(results["startup"])
+    if "checkpoints" in options.what:
+        results["checkpoints"] = checkpoints.measure(options.rounds)
+        checkpoints.report(results["checkpoints"])
     cases = [overhead.sb3_case()] if "sb3" in options.what else []
     if "cleanrl" in options.what:
         cases += overhead.cleanrl_cases(options.reference or reference_python(_REFERENCE))

@@ -16,6 +16,7 @@ _HOME = {
     "ActionSpace": "rlctl.descriptors",
     "AlgorithmDescriptor": "rlctl.descriptors",
     "CallbackDescriptor": "rlctl.descriptors",
+    "CheckpointSaved": "rlctl.events",
     "ConfigError": "rlctl.errors",
     "EnvConfig": "rlctl.config.schema",
     "Episode": "rlctl.events",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from rlctl.errors import NotAvailableError as NotAvailableError
     from rlctl.errors import Problem as Problem
     from rlctl.errors import RlctlError as RlctlError
+    from rlctl.events import CheckpointSaved as CheckpointSaved
     from rlctl.events import Episode as Episode
     from rlctl.events import Metrics as Metrics
     from rlctl.events import Progress as Progress

@@ -315,6 +315,8 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "labels": (("toy", "--label", "a=1", "--label", "b=x=y"), lambda config: config["labels"], {"a": "1", "b": "x=y"}),
     "name": (("toy", "--name", "3"), lambda config: config["name"], "3"),
     "executor": (("toy", "--executor", "toy"), lambda config: config["executor"], "toy"),
+    "time_limit": (("toy", "--time-limit", "1.5"), lambda config: config["time_limit"], 1.5),
+    "stop_at": (("toy", "--stop-at", "5e2"), lambda config: config["stop_at"], 500),
     "grace": (("toy", "--grace", "2.5"), lambda config: config["grace"], 2.5),
 }  # fmt: skip
 _ELSEWHERE = {"run_id", "runs_dir", "dry_run", "as_json"}

@@ -11,6 +11,7 @@ import pytest
 from rlctl import CallbackDescriptor, Process, RunConfig, hooks, run
 from rlctl.errors import ConfigError
 from rlctl.plugins import discover
+from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import read_json, read_lines
 from rlctl.testing import fake_distribution, on_path
 
@@ -171,6 +172,15 @@ def test_hook_rlctl_metrics(recorded):
     assert seen[0]["names"] == ["backend/noise", "train/loss"]
 
 
+def test_hook_rlctl_checkpoint_saved(recorded):
+    """`rlctl_checkpoint_saved` is called for every checkpoint when it is whole, with its place, reason and hash."""
+    (call,) = calls(recorded, "rlctl_checkpoint_saved")
+    bundle = CheckpointFolder(recorded.directory / "checkpoints").find("latest")
+    assert (call["step"], call["reason"], call["path"]) == (1000, "final", str(bundle.path))
+    assert call["sha256"] == bundle.sha256()
+    bundle.verify()
+
+
 def test_hook_rlctl_should_stop(recorded):
     """`rlctl_should_stop` is asked after each step until a budget is used up."""
     assert [call["step"] for call in calls(recorded, "rlctl_should_stop")] == list(range(1000))
@@ -249,7 +259,14 @@ def test_host_callbacks_see_no_life_cycle_hooks(recorded):
 # ---- what a raise means --------------------------------------------------------------------------------------------
 
 
-LIFE_CYCLE = ["rlctl_training_started", "rlctl_step", "rlctl_episode_ended", "rlctl_metrics", "rlctl_should_stop"]
+LIFE_CYCLE = [
+    "rlctl_training_started",
+    "rlctl_step",
+    "rlctl_episode_ended",
+    "rlctl_metrics",
+    "rlctl_checkpoint_saved",
+    "rlctl_should_stop",
+]
 
 
 @pytest.mark.parametrize("hook", [*LIFE_CYCLE, "rlctl_training_ended"])
@@ -422,6 +439,7 @@ def test_events_are_numbered(site, tmp_path):
         "run_created",
         "training_started",
         "callback_failed",
+        "checkpoint_saved",
         "training_ended",
         "run_ended",
     ]

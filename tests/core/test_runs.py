@@ -435,7 +435,7 @@ def test_stop_ends_a_run_at_a_safe_point(cli: Cli, site: Site, root: Path, wait_
     assert (outcome.code, outcome.out) == (0, "")
     assert "run r is stopped: lunch" in outcome.err
     assert (read_json(found.result) or {})["reason"] == "lunch"
-    assert (process.wait(30), state_of(found)) == (143, "stopped")
+    assert (process.wait(30), state_of(found)) == (75, "stopped")
 
 
 def test_a_run_that_ignores_the_stop_is_killed(cli: Cli, site: Site, root: Path, wait_until: Wait) -> None:

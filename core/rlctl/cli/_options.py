@@ -78,7 +78,7 @@ def layers_of(options: dict[str, Any]) -> list[Layer]:
     if target is not None and Path(target).suffix.lower() in SUFFIXES:
         if config_file is not None:
             raise UsageError(f'two configuration files: "{target}" and "{config_file}".')
-        target, config_file = None, Path(target)
+        config_file, target = Path(target), None
     layers: list[Layer] = []
     if config_file is not None:
         values, origins = read_config(config_file)

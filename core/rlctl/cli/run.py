@@ -38,7 +38,8 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> int | None:
     """Train: a worker (WORKER or WORKER/ALGO), a configuration file, or both, in environment ENV.
 
     Flags win over --set, --set over the file, the file over the algorithm's defaults. Exit codes: 0 finished, 1 failed,
-    2 wrong configuration, 3 something is not available, 130/143 interrupted.
+    2 wrong configuration, 3 something is not available, 75 stopped and
+    resumable, 130/143 stopped otherwise.
     """
     if says_nothing(options):
         return _explain(as_json)

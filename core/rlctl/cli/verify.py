@@ -32,8 +32,8 @@ def resume(share: float, keep: Path | None, as_json: bool, **options: Any) -> in
     """
     if says_nothing(options):
         raise UsageError("say what to verify: a worker, as in `rlctl verify resume dqn -n 12000`.")
-    from rlctl.launch.verify import verify_resume
     from rlctl.plugins import discover
+    from rlctl.verify import verify_resume
 
     with tempfile.TemporaryDirectory(prefix="rlctl-verify-") as temporary:
         verdict = verify_resume(layers_of(options), discover(), keep or Path(temporary), share, note)

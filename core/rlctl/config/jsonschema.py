@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from rlctl.config.schema import EnvConfig, RunConfig
+from rlctl.config.schema import NESTED, EnvConfig, RunConfig
 from rlctl.descriptors import Parameter, parameters_of
 from rlctl.errors import UsageError, did_you_mean
 from rlctl.plugins import discover
@@ -41,6 +41,9 @@ def parameter_schema(parameter: Parameter) -> dict[str, Any]:
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema of a run's configuration file."""
     schema = object_schema(parameters_of(RunConfig), "rlctl run configuration")
+    for name, nested in NESTED.items():
+        inner = object_schema(parameters_of(nested), name)
+        schema["properties"][name] = {**inner, "description": _doc(RunConfig, name)}
     env = object_schema(parameters_of(EnvConfig), "environment")
     schema["properties"]["env"] = {"anyOf": [{"type": "string"}, env], "description": _doc(RunConfig, "env")}
     callbacks = schema["properties"]["callbacks"]
@@ -63,8 +66,8 @@ def config_reference() -> str:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for parameter in parameters_of(RunConfig):
         rows.append(_row(parameter, ""))
-        if parameter.name == "env":
-            rows += [_row(inner, "env.") for inner in parameters_of(EnvConfig)]
+        if parameter.name in NESTED:
+            rows += [_row(inner, f"{parameter.name}.") for inner in parameters_of(NESTED[parameter.name])]
     return "\n".join(rows)
 
 
@@ -81,9 +84,14 @@ def _default(value: Any) -> str:
 def _limits(parameter: Parameter) -> str:
     said = [
         f"{word} {limit:.12g}"
-        for word, limit in (("At least", parameter.minimum), ("At most", parameter.maximum))
+        for word, limit in (
+            ("At least", parameter.minimum),
+            ("Greater than", parameter.exclusive_minimum),
+            ("At most", parameter.maximum),
+        )
         if limit is not None
     ]
+    said += [" or ".join(f"`{choice}`" for choice in parameter.choices)] if parameter.choices else []
     return f" {', '.join(said).capitalize()}." if said else ""
 
 

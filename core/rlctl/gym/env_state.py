@@ -11,7 +11,7 @@ taken as well, but `is_exact` says that nobody has checked that it is all there 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gymnasium
@@ -19,6 +19,10 @@ import numpy as np
 from gymnasium import spaces
 
 _EXACT = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco")
+_EXACT_WRAPPERS = (
+    *_EXACT, "gymnasium.wrappers", "stable_baselines3.common.monitor", "stable_baselines3.common.atari_wrappers",
+    "rlctl.", "rlctl_cleanrl.",
+)  # fmt: skip
 _PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)
 # What a link has by construction, or for drawing only.
 _NOT_STATE = frozenset({
@@ -28,8 +32,18 @@ _NOT_STATE = frozenset({
 
 
 def is_exact(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether `env_state` is known to hold all of this environment's state."""
-    return type(env.unwrapped).__module__.startswith(_EXACT)
+    """Return whether `env_state` is known to hold all of this environment's state, and of all its wrappers."""
+    return not list(inexact([env]))
+
+
+def inexact(envs: Iterable[Any]) -> Iterator[str]:
+    """Yield a sentence for each class of environment or wrapper whose state is not known to be held completely."""
+    seen = set()
+    for link in (link for env in envs for link in _links(env)):
+        kind = type(link)
+        if kind not in seen and not kind.__module__.startswith(_EXACT if link is link.unwrapped else _EXACT_WRAPPERS):
+            yield f"nobody has checked that all of the state of {kind.__module__}.{kind.__qualname__} is saved"
+        seen.add(kind)
 
 
 def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
@@ -105,7 +119,9 @@ def is_data(value: Any) -> bool:
         return all(is_data(item) for item in value)
     if isinstance(value, dict):
         return all(is_data(key) and is_data(item) for key, item in value.items())
-    return isinstance(value, _PLAIN) and not (isinstance(value, np.ndarray) and value.dtype == object)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return not (value.dtype.hasobject or value.dtype.names)
+    return isinstance(value, _PLAIN)
 
 
 def _is_holder(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import time
@@ -47,8 +48,7 @@ def find_resumption(
 
     The configuration is the run's own. A new budget is absolute, not added; without one, the run's own holds.
     """
-    if state_of(directory) in ("created", "running"):
-        raise UsageError(f"run {directory.run_id} is still running.")
+    _require_ended(directory)
     config = dict((read_json(directory.config) or {}).get("config") or {})
     if not config:
         raise CheckpointError(f"{directory.config} cannot be read.")
@@ -101,7 +101,11 @@ def drifted(data: Mapping[str, Any], prepared: Prepared) -> list[tuple[str, str]
         installed = now.get(name.lower()) or now.get(name.replace("-", "_")) or "not installed"
         if installed != version:
             found.append((name, f"was {version} when the checkpoint was saved, is {installed}"))
-    before, after = (data["worker"].get("source") or {}).get("sha256"), prepared.provenance.get("sha256")
+    entry, plugin = data["worker"], prepared.worker.plugin
+    if entry["version"] != plugin.version:
+        message = f"was {entry['version']} when the checkpoint was saved, is {plugin.version}"
+        found.append((entry["distribution"], message))
+    before, after = (entry.get("source") or {}).get("sha256"), prepared.provenance.get("sha256")
     if before != after:
         found.append(("worker", f"its source has changed since the checkpoint: {before} became {after}"))
     effective = prepared.effective()
@@ -124,7 +128,25 @@ def _plain(value: Any) -> Any:
 
 def reopen(resumption: Resumption, prepared: Prepared, relay: list[str]) -> RunInfo:
     """Make the directory ready to go on. Every step can be repeated: a kill in between costs nothing but another try."""
+    handle = os.open(resumption.directory.path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # of two that resume at the same moment, the second sees the first's status
+        _require_ended(resumption.directory)
+        return _reopen(resumption, prepared, relay)
+    finally:
+        os.close(handle)
+
+
+def _require_ended(directory: RunDirectory) -> None:
+    if state_of(directory) in ("created", "running"):
+        hint = f"Stop it first: rlctl runs stop {directory.run_id}"
+        raise UsageError(f"run {directory.run_id} is still running.", hint=hint)
+
+
+def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str]) -> RunInfo:
     directory, checkpoint = resumption.directory, resumption.checkpoint
+    # First of all: a later `latest` beside files that are cut back already would leave a gap in the curve.
+    CheckpointFolder(directory.path / "checkpoints").go_back_to(checkpoint)
     for name in CUT_BACK:
         _cut_back(directory.path / name, checkpoint.data["positions"].get(name, 0))
     for path in (directory.stop_request, directory.relay):

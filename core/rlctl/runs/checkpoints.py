@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ FORMAT = 1
 """The version of the layout; a bundle of a newer one is refused in one sentence."""
 
 _PREFIX = "step-"
+_SYNCS = 8
+"""Files that are synced at the same time: the disk then waits once for several of them."""
 _LINKS = ("latest", "best")
 
 
@@ -122,16 +125,11 @@ class CheckpointFolder:
 
         Raises OSError, a full disk say; the previous bundles are untouched then.
         """
-        members = {}
-        for path in sorted(item for item in temporary.rglob("*") if item.is_file()):
-            _sync_file(path)
-            name = path.relative_to(temporary).as_posix()
-            members[name] = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+        members = _sealed(temporary)
         sealed = {"format": FORMAT, "created_at": time.time(), **data, "members": members}
         write_json(temporary / "checkpoint.json", sealed)
         final = self.path / f"{_PREFIX}{int(data['step']):012d}"
-        with contextlib.suppress(OSError):
-            shutil.rmtree(final)  # the same step saved again, after a resume: the newer one counts
+        self._remove(final)  # the same step saved again, after a resume: the newer one counts
         os.rename(temporary, final)
         sync_directory(self.path)
         self.link("latest", final)
@@ -153,15 +151,28 @@ class CheckpointFolder:
         wanted = set(keep)
         for bundle in bundles[: max(0, len(bundles) - max(1, keep_last))]:
             if os.path.realpath(bundle.path) not in linked and bundle.step not in wanted:
-                doomed = self.path / f".removed-{bundle.path.name}"
-                os.rename(bundle.path, doomed)  # so that nobody meets a half-removed bundle
-                shutil.rmtree(doomed, ignore_errors=True)
+                self._remove(bundle.path)
+
+    def go_back_to(self, checkpoint: Checkpoint) -> None:
+        """Make `checkpoint` the latest one and remove those of later steps: a run that goes on from it passes them anew."""
+        self.link("latest", checkpoint.path)
+        for bundle in self.all():
+            if bundle.step > checkpoint.step:
+                self._remove(bundle.path)
+
+    def _remove(self, bundle: Path) -> None:
+        doomed = self.path / f".removed-{bundle.name}"
+        shutil.rmtree(doomed, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(bundle, doomed)  # first, so that nobody meets a half-removed bundle
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def sweep(self) -> None:
         """Remove what an interrupted save or removal left; only for the process that owns the run."""
         if self.path.is_dir():
             for path in self.path.glob(".*"):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                is_folder = path.is_dir() and not path.is_symlink()
+                shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
@@ -177,6 +188,19 @@ def sha256_of(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _sealed(folder: Path) -> dict[str, dict[str, Any]]:
+    """Wait until every file below `folder` is on the disk, and return its hash and size; both at the same time."""
+    paths = sorted(item for item in folder.rglob("*") if item.is_file())
+    with ThreadPoolExecutor(_SYNCS) as pool:
+        synced = pool.map(_sync_file, paths)
+        hashes = [sha256_of(path) for path in paths]
+        list(synced)  # raises what a sync raised
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": digest, "bytes": path.stat().st_size}
+        for path, digest in zip(paths, hashes, strict=True)
+    }
 
 
 def _is_sound(bundle: Checkpoint) -> bool:

@@ -12,15 +12,16 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from rlctl import EnvConfig, Episode, RunConfig, RunResult, run
+from rlctl import EnvConfig, Episode, RunConfig, RunResult, resume, run
 from rlctl.config.schema import SEED_MAXIMUM
-from rlctl.descriptors import resolve
+from rlctl.descriptors import Resume, resolve
 from rlctl.launch.local import LocalExecutor
 from rlctl.plugins import discover
 from rlctl.requirements import all_missing
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json
 from rlctl.testing import processes
+from rlctl.verify import differences
 from rlctl.vocabulary import is_known
 
 FILES = (
@@ -43,7 +44,7 @@ class Stopped:
 class WorkerContract:
     """Inherit it as `class TestMine(WorkerContract)` and say which worker, algorithm and environment to try.
 
-    It trains four times with the budget and once until it is stopped, so choose a budget of seconds that still has
+    It trains five times with the budget and once until it is stopped, so choose a budget of seconds that still has
     several episodes, and hyper-parameters with which learning starts within it. A promise that a worker cannot keep is
     overridden with `pytest.mark.xfail(reason=...)`, never deleted.
     """
@@ -211,15 +212,34 @@ class WorkerContract:
     # ---- stopping --------------------------------------------------------------------------------------------------
 
     def test_it_stops_when_asked(self, stopped: Stopped) -> None:
-        """SIGTERM ends it at its next safe point, with a result that says so and exit code 143."""
-        assert (stopped.exit_code, state_of(stopped.directory)) == (143, "stopped")
+        """SIGTERM ends it at its next safe point, with a result that says so; exit code 75 if it can be resumed, else 143."""
+        code = 143 if discover().worker(self.worker).descriptor.resume is Resume.NONE else 75
+        assert (stopped.exit_code, state_of(stopped.directory)) == (code, "stopped")
         result = read_json(stopped.directory.result) or {}
-        assert (result["reason"], result["exit_code"]) == ("stopped by SIGTERM", 143)
+        assert (result["reason"], result["exit_code"]) == ("stopped by SIGTERM", code)
         assert 0 < result["step"] < ENDLESS
 
     def test_it_leaves_no_process_behind(self, stopped: Stopped) -> None:
         """When it has stopped, nothing that it started still runs."""
         assert stopped.survivors == []
+
+    # ---- resuming --------------------------------------------------------------------------------------------------
+
+    def test_it_resumes_exactly_where_it_declares_that(
+        self, trained: RunResult, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """A worker that declares `exact`: a training stopped in its midst and resumed equals the one in one go."""
+        if discover().worker(self.worker).descriptor.resume is not Resume.EXACT:
+            pytest.skip(f"{self.worker} does not declare that it resumes exactly")
+        root = tmp_path_factory.mktemp("resumed")
+        halved = self.train(root, stop_at=max(1, self.total_timesteps // 2))
+        assert (halved.result.status, halved.result.exit_code) == ("stopped", 75)
+        assert halved.result.step < trained.result.step, "it was not stopped in its midst"
+        outcome = resume(halved.directory)
+        failure = outcome.result.failure
+        assert failure is None, f"{outcome.result.reason}\n{failure.traceback or failure.log_tail}"
+        assert outcome.result.step == trained.result.step
+        assert differences(trained.directory, outcome.directory) == []
 
 
 def _has_stepped(process: subprocess.Popen[bytes], directory: RunDirectory) -> bool:

@@ -9,12 +9,19 @@ from __future__ import annotations
 import base64
 import json
 from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.complex64: "C64",
+}  # fmt: skip
 
 
 def write_data(folder: Path, name: str, tree: Any) -> None:
@@ -22,34 +29,59 @@ def write_data(folder: Path, name: str, tree: Any) -> None:
     tensors: dict[str, torch.Tensor] = {}
     skeleton = _encode(tree, name, tensors)
     (folder / f"{name}.json").write_text(json.dumps(skeleton), encoding="utf-8")
-    save_file(tensors, folder / f"{name}.safetensors")
+    if tensors:
+        write_tensors(folder / f"{name}.safetensors", tensors)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write tensors as safetensors, straight from their memory; tensors that share memory become independent.
+
+    The library's own writer copies everything, refuses shared memory, and hides a full disk behind an error of its own.
+    """
+    header, pieces, end = {}, [], 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):  # so that all are aligned
+        piece = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        start, end = end, end + piece.nbytes
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        pieces.append(piece)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for piece in pieces:
+            file.write(piece.data)
 
 
 def read_data(folder: Path, name: str, device: torch.device | str = "cpu") -> Any:
     """Return what `write_data` was given; tensors on `device`, arrays as numpy's."""
     skeleton = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return _decode(skeleton, load_file(folder / f"{name}.safetensors", device="cpu"), torch.device(device))
+    path = folder / f"{name}.safetensors"
+    return _decode(skeleton, load_file(path, device="cpu") if path.exists() else {}, torch.device(device))
 
 
 def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, np.generic):  # first: some of numpy's scalars are Python's as well
+        return {"$": "scalar", "v": _encode_array(np.array(value), path, tensors)}
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
-        return value
+        return int(value)
     if isinstance(value, float):
         return {"$": "float", "v": value.hex()}  # exact, NaN and infinities too
     if isinstance(value, torch.Tensor):
-        tensors[path] = value.detach().cpu().contiguous().clone()
-        return {"$": "tensor", "v": path}
+        return {"$": "tensor", "v": _put(value.detach(), path, tensors)}
     if isinstance(value, np.ndarray):
         return _encode_array(value, path, tensors)
-    if isinstance(value, np.generic):
-        return {"$": "scalar", "v": _encode_array(np.array(value), path, tensors)}
+    if isinstance(value, (set, frozenset)):
+        return {"$": type(value).__name__, "v": [_encode(item, f"{path}.item", tensors) for item in value]}
     if isinstance(value, (list, tuple, deque)):
-        items = [_encode(item, f"{path}.{index}", tensors) for index, item in enumerate(value)]
+        if all(type(item) is int for item in value):
+            items: list[Any] = list(value)  # the state of a generator: hundreds of them
+        else:
+            items = [_encode(item, f"{path}.{index}", tensors) for index, item in enumerate(value)]
         if isinstance(value, deque):
             return {"$": "deque", "v": items, "maxlen": value.maxlen}
-        return items if type(value) is list else {"$": "tuple", "v": items}
+        return items if isinstance(value, list) else {"$": "tuple", "v": items}
     if isinstance(value, dict):
         pairs = [
             [_encode(key, f"{path}.key{index}", tensors), _encode(item, f"{path}.{key}", tensors)]
@@ -62,16 +94,21 @@ def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def _encode_array(array: np.ndarray[Any, Any], path: str, tensors: dict[str, torch.Tensor]) -> Any:
-    if array.dtype == object:
-        raise TypeError(f"{path} is an array of objects, which is no data")
+    if array.dtype.hasobject or array.dtype.names:
+        raise TypeError(f"{path} is an array of {array.dtype}, which is no data")
     # As bytes: numpy has dtypes that torch lacks (uint32, strings), and the bits are what matters.
-    raw = (
-        np.ascontiguousarray(array).view(np.uint8)
-        if array.size and array.ndim
-        else np.frombuffer(array.tobytes(), np.uint8)
-    )
-    tensors[path] = torch.from_numpy(raw.reshape(-1).copy())
-    return {"$": "array", "v": path, "dtype": array.dtype.str, "shape": list(array.shape)}
+    raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    reference = _put(torch.from_numpy(raw if raw.flags.writeable else raw.copy()), path, tensors)
+    return {"$": "array", "v": reference, "dtype": array.dtype.str, "shape": list(array.shape)}
+
+
+def _put(tensor: torch.Tensor, path: str, tensors: dict[str, torch.Tensor]) -> str:
+    """Store a tensor under its path and return its name: keys with dots in them can make two paths the same."""
+    name = path.encode("ascii", "backslashreplace").decode()
+    while name in tensors:
+        name = f"{name}'"
+    tensors[name] = tensor
+    return name
 
 
 def _decode(node: Any, tensors: dict[str, torch.Tensor], device: torch.device) -> Any:
@@ -94,4 +131,5 @@ def _decode(node: Any, tensors: dict[str, torch.Tensor], device: torch.device) -
     if kind == "dict":
         return {_decode(key, tensors, device): _decode(item, tensors, device) for key, item in value}
     items = [_decode(item, tensors, device) for item in value]
-    return tuple(items) if kind == "tuple" else deque(items, node["maxlen"])
+    plain: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+    return plain[kind](items) if kind in plain else deque(items, node["maxlen"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -13,8 +15,9 @@ from attrs import frozen
 from rlctl.events import Episode, Metrics, Progress, RunInfo
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
-from rlctl.runs.files import read_json
+from rlctl.runs.files import read_json, read_lines
 from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.eventlog import append_event
 from rlctl.worker.protocol import Resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
@@ -105,16 +108,25 @@ class Run:
         data = checkpoint.data
         self._saver.state.read_state(checkpoint.path)
         self.step, self.episodes = int(data["step"]), int(data["episodes"])
-        self._returns.extend(data["returns"])
+        self._returns.extend(map(float, data["returns"]))  # those that are no JSON stand there as "nan" and "inf"
         self._started -= float(data["seconds"])
         self._beats = deque([(self._seconds(), self.step)], maxlen=11)
-        self._saver.resumed_at(self.step)
+        self._saver.resumed_at(self.step, self._seconds())
         return True
+
+    def limit_resume(self, reason: str) -> None:
+        """Say that this run resumes as `state`, not `exact`, and why; it is written to the log and the events once."""
+        event = {"resume": "state", "reason": reason}
+        if any(event.items() <= known.items() for known in read_lines(self.directory.events)):
+            return  # said before this run was resumed
+        append_event(self.directory.events, "resume_limited", **event)
+        print(f"rlctl: this run resumes as `state`, not `exact`: {reason}", file=sys.stderr, flush=True)
 
     def save(self, reason: str = "periodic") -> None:
         """Save a checkpoint now; the caller says that this is a safe point."""
         if self._saver is not None and self._resume_from is None:
-            counters = {"step": self.step, "episodes": self.episodes, "returns": list(self._returns)}
+            returns = [value if math.isfinite(value) else repr(value) for value in self._returns]
+            counters = {"step": self.step, "episodes": self.episodes, "returns": returns}
             self._saver.save({**counters, "seconds": round(self._seconds(), 3)}, self._seconds(), reason)
 
     def advance(self, step: int, *, safe: bool = True) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import sys
@@ -43,9 +44,10 @@ class Saver:
         self._folder = CheckpointFolder(self.directory.path / "checkpoints")
         self._folder.sweep()
 
-    def resumed_at(self, step: int) -> None:
-        """Count from `step`, which was restored from a checkpoint."""
+    def resumed_at(self, step: int, seconds: float) -> None:
+        """Count from `step` and `seconds`, which were restored from a checkpoint."""
         self.saved_step = self._last_step = step
+        self._last_seconds = seconds
 
     def is_due(self, step: int, seconds: float) -> bool:
         """Return whether so many steps or seconds have passed since the last one."""
@@ -72,6 +74,9 @@ class Saver:
                 raise RlctlError(message) from error
             self.report(message)
             return None
+        except BaseException:
+            self._folder.sweep()
+            raise
         self.saved_step = step
         self._folder.prune(self.keep_last)
         self.on_saved(saved, reason)
@@ -98,7 +103,8 @@ def versions() -> dict[str, str]:
     for name in _VERSIONED:
         module = name.replace("-", "_")
         if name == "rlctl" or module in sys.modules:  # only what this process really uses
-            found[name] = importlib.metadata.version(name)
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # imported from a folder of sources
+                found[name] = importlib.metadata.version(name)
     return found
 
 

@@ -147,10 +147,11 @@ def run_script(
     """Run the script to its end and return its globals.
 
     on_iteration(globals) comes before each iteration of the main loop and once after the last; False ends the loop
-    there, and the script goes on with what follows it; on_end() comes only where the loop ended by itself. on_scalar(tag, value, step) comes for each logged scalar, and
-    on_episode(return, length, env_index, global_step) for each finished episode of each sub-environment in the main
-    loop. `skip_iterations` leaves out that many iterations at the start, for a resumed run. Whatever the script raises
-    passes through. Files are written where the script writes them: below the current folder.
+    there, and the script goes on with what follows it; on_end() comes only where the loop ended by itself.
+    on_scalar(tag, value, step) comes for each logged scalar, and on_episode(return, length, env_index, global_step)
+    for each finished episode of each sub-environment in the main loop. `skip_iterations` leaves out that many iterations
+    at the start, for a resumed run. Whatever the script raises passes through. Files are written where the script writes
+    them: below the current folder.
     """
     path = path.absolute()
     source = path.read_bytes()

@@ -6,24 +6,29 @@ What a script makes anew from its arguments (writers, functions, devices) is no 
 
 from __future__ import annotations
 
+import types
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from gymnasium import spaces
+from safetensors.torch import load_file
 from torch import nn
 
 from rlctl.gym.env_state import (
     data_attributes,
     env_state,
+    inexact,
     is_data,
     set_env_state,
     set_space_generator,
     space_generators,
 )
-from rlctl.torch.data import read_data, write_data
+from rlctl.gym.replay import replay_data, set_replay_data
+from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import random_states, set_random_states
 
 _NOT_STATE = frozenset({"range", "args", "writer", "device", "run_name"})
@@ -38,10 +43,28 @@ class ScriptState:
         self.iterations = 0
         self._with_replay_buffer = with_replay_buffer
 
+    def limits(self) -> Iterator[str]:
+        """Yield why this script cannot be resumed exactly; to be asked before the first iteration, as what an iteration
+        leaves in the globals is no state.
+        """
+        vector_envs, buffers = self._vector_envs(), self._buffers()
+        for envs in vector_envs.values():
+            yield from inexact(envs.envs)
+        if buffers and not self._with_replay_buffer:
+            yield "its replay buffer is not saved"
+        for name, value in self._own():
+            if name in buffers:
+                parts = {f"{name}.{key}": part for key, part in vars(value).items()}
+            else:
+                parts = {} if name in vector_envs else {name: value}
+            for path, part in parts.items():
+                if not _is_made_anew(part) and not _is_state(part):
+                    yield f"the script's {path}, a {type(part).__name__}, is not saved"
+
     def write_state(self, folder: Path) -> None:
         """Write the whole training into files."""
         modules = self._instances(nn.Module)
-        save_file(_flat(modules), folder / "weights.safetensors")
+        write_tensors(folder / "weights.safetensors", _flat(modules))
         optimizers = self._instances(torch.optim.Optimizer)
         write_data(folder, "optimizer", {name: optimizer.state_dict() for name, optimizer in optimizers.items()})
         write_data(folder, "variables", {name: value for name, value in self._own() if _is_state(value)})
@@ -49,7 +72,7 @@ class ScriptState:
         write_data(folder, "environments", {name: _vector_state(envs) for name, envs in self._vector_envs().items()})
         write_data(folder, "loop", {"iterations": self.iterations})
         if self._with_replay_buffer:
-            write_data(folder, "replay", {name: data_attributes(value) for name, value in self._buffers().items()})
+            write_data(folder, "replay", {name: replay_data(value) for name, value in self._buffers().items()})
 
     def read_state(self, folder: Path) -> None:
         """Become what was written, in place where something else may hold on to a tensor or an object."""
@@ -62,7 +85,7 @@ class ScriptState:
         if (folder / "replay.json").exists():
             buffers = self._buffers()
             for name, attributes in read_data(folder, "replay").items():
-                vars(buffers[name]).update(attributes)
+                set_replay_data(buffers[name], attributes)
         vector_envs = self._vector_envs()
         for name, state in read_data(folder, "environments").items():
             _set_vector_state(vector_envs[name], state)
@@ -95,6 +118,12 @@ class ScriptState:
             self.script[name] = value.to(self.script.get("device", "cpu"))
         else:
             self.script[name] = value
+
+
+def _is_made_anew(value: Any) -> bool:
+    """Return whether a value is the same in every run of a script, or saved as a whole already."""
+    fixed = (types.ModuleType, torch.device, torch.dtype, np.dtype, spaces.Space, nn.Module, torch.optim.Optimizer)
+    return callable(value) or isinstance(value, fixed)
 
 
 def _is_state(value: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlctl import Run
-from rlctl.gym.env_state import env_state, set_env_state
+from rlctl.gym.env_state import env_state, inexact, set_env_state
 from rlctl.gym.environments import make_env
 from rlctl_dqn.replay_buffer import ReplayBuffer
 
@@ -20,6 +20,8 @@ class Environments:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._envs: list[gymnasium.Env[Any, Any]] = [make_env(run.env) for _ in range(run.env.get("num_envs") or 1)]
+        for reason in inexact(self._envs):
+            run.limit_resume(reason)
         self._start = int(self._envs[0].action_space.start)  # type: ignore[attr-defined]
         self.num_actions = int(self._envs[0].action_space.n)  # type: ignore[attr-defined]
         (self.observation_size,) = self._envs[0].observation_space.shape or (0,)

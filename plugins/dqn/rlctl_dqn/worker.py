@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from rlctl import Run
 from rlctl.gym.env_state import generator_from
-from rlctl.torch.data import read_data, write_data
+from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl.torch.random_state import random_states, seed_everything, set_random_states
 from rlctl_dqn.agent import DqnAgent
@@ -30,6 +30,8 @@ class DqnWorker:
         """Act, store, learn, until the run says stop; then leave the weights in backend/q_network.safetensors."""
         limit_threads(run.threads)
         training = Training(run)
+        if not run.info.config["checkpoint"]["replay_buffer"]:
+            run.limit_resume("its replay buffer is not saved")
         run.attach(training)
         run.restore()
         while run.advance(training.step):
@@ -82,7 +84,7 @@ class Training:
 
     def write_state(self, folder: Path) -> None:
         """Write the whole training into files."""
-        save_file(self.weights(), folder / "weights.safetensors")
+        write_tensors(folder / "weights.safetensors", self.weights())
         write_data(folder, "optimizer", self.agent.optimizer.state_dict())
         write_data(folder, "target", dict(self.agent.target.state_dict()))
         write_data(folder, "random", {**random_states(), "generator": self.generator.bit_generator.state})

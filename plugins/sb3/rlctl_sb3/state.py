@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rlctl.gym.env_state import data_attributes, env_state, set_env_state, set_space_generator, space_generators
-from rlctl.torch.data import read_data, write_data
+from rlctl.gym.replay import replay_data, set_replay_data
+from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import random_states, set_random_states
 
 # Of the model's plain attributes: what the configuration sets again, and what is no state.
@@ -22,6 +23,8 @@ _FROM_CONFIG = frozenset({
     "seed", "verbose", "tensorboard_log", "policy_kwargs", "start_time", "n_envs", "device", "_total_timesteps",
     "learning_rate", "lr_schedule", "_stats_window_size",
 })  # fmt: skip
+
+_EXPLORATION = ("exploration_mat", "exploration_matrices")
 
 
 class Sb3State:
@@ -36,16 +39,20 @@ class Sb3State:
         model = self._model
         parameters = model.get_parameters()
         optimizers = {name: state for name, state in parameters.items() if "optimizer" in name}
-        save_file(_flat({n: s for n, s in parameters.items() if n not in optimizers}), folder / "weights.safetensors")
+        networks = {name: state for name, state in parameters.items() if name not in optimizers}
+        write_tensors(folder / "weights.safetensors", _flat(networks))
         write_data(folder, "optimizer", optimizers)
         write_data(folder, "variables", {name: _at(model, name).data for name in _variables(model)})
         write_data(folder, "random", random_states())
         write_data(folder, "environments", self._environments())
         attributes = {name: value for name, value in data_attributes(model).items() if name not in _FROM_CONFIG}
-        write_data(folder, "model", {"attributes": attributes, "holders": self._holders()})
+        write_data(folder, "exploration", {name: getattr(_exploration(model), name, None) for name in _EXPLORATION})
+        write_data(
+            folder, "model", {"attributes": attributes, "noises": [data_attributes(noise) for noise in _noises(model)]}
+        )
         buffer = getattr(model, "replay_buffer", None)
         if buffer is not None and self._with_replay_buffer:
-            write_data(folder, "replay", data_attributes(buffer))
+            write_data(folder, "replay", replay_data(buffer))
 
     def read_state(self, folder: Path) -> None:
         """Become what was written; without a replay buffer in it, the training goes on with an empty one."""
@@ -61,18 +68,16 @@ class Sb3State:
         state = read_data(folder, "model")
         for name, value in state["attributes"].items():
             setattr(model, name, value)
-        for name, attributes in state["holders"].items():
-            vars(_at(model, name)).update(attributes)
+        for noise, attributes in zip(_noises(model), state["noises"], strict=True):
+            vars(noise).update(attributes)
+        for name, value in read_data(folder, "exploration", model.device).items():
+            if value is not None:
+                setattr(_exploration(model), name, value)
         buffer = getattr(model, "replay_buffer", None)
         if buffer is not None and (folder / "replay.json").exists():
-            vars(buffer).update(read_data(folder, "replay"))
+            set_replay_data(buffer, read_data(folder, "replay"))
         self._set_environments(read_data(folder, "environments"))
         set_random_states(read_data(folder, "random"))
-
-    def _holders(self) -> dict[str, Any]:
-        """Return the data of the small objects that a model keeps: its noise, and the statistics of a normalisation."""
-        noise = getattr(self._model, "action_noise", None)
-        return {"action_noise": data_attributes(noise)} if noise is not None else {}
 
     def _environments(self) -> dict[str, Any]:
         venv = self._model.get_env()
@@ -103,6 +108,17 @@ class Sb3State:
 
 def _statistics(venv: VecNormalize) -> dict[str, Any]:
     return {name: data_attributes(getattr(venv, name)) for name in ("obs_rms", "ret_rms") if hasattr(venv, name)}
+
+
+def _noises(model: BaseAlgorithm) -> list[Any]:
+    """Return the action noise and, with several environments, that of each of them."""
+    noise = getattr(model, "action_noise", None)
+    return [] if noise is None else [noise, *getattr(noise, "noises", [])]
+
+
+def _exploration(model: BaseAlgorithm) -> Any:
+    """Return the distribution of gSDE, which holds the noise of the rollout that has begun; None without gSDE."""
+    return (getattr(model, "actor", None) or model.policy).action_dist if getattr(model, "use_sde", False) else None
 
 
 def _variables(model: BaseAlgorithm) -> list[str]:

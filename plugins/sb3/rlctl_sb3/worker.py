@@ -15,6 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from rlctl import Run
+from rlctl.gym.env_state import inexact
 from rlctl.gym.environments import make_env
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.signatures import hyperparameters
@@ -48,6 +49,8 @@ class Sb3Worker:
         limit_threads(run.threads)
         name = run.info.algo
         envs = DummyVecEnv([lambda: Monitor(make_env(run.env, render_mode=None))] * (run.env.get("num_envs") or 1))
+        for reason in inexact(envs.envs):
+            run.limit_resume(reason)
         space = envs.action_space
         num_actions = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else 0
         algorithm: type[BaseAlgorithm] = getattr(stable_baselines3, name.upper())
@@ -57,7 +60,10 @@ class Sb3Worker:
         model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
         if run.total_episodes is not None:
             _lay_schedules_over_episodes(model, run)
-        run.attach(Sb3State(model, run.info.config["checkpoint"]["replay_buffer"]))
+        with_replay_buffer = run.info.config["checkpoint"]["replay_buffer"]
+        if getattr(model, "replay_buffer", None) is not None and not with_replay_buffer:
+            run.limit_resume("its replay buffer is not saved")
+        run.attach(Sb3State(model, with_replay_buffer))
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
         with contextlib.suppress(_Stopped):
             model.learn(total_timesteps=horizon, callback=_RunCallback(run))

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from rlctl import Episode, Metrics, Progress, Result, RunInfo, hookimpl
+from rlctl import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo, hookimpl
 
 
 class Recorder:
@@ -35,6 +35,11 @@ class Recorder:
     @hookimpl
     def rlctl_metrics(self, metrics: Metrics) -> None:
         self._write("rlctl_metrics", step=metrics.step, names=sorted(metrics.values))
+
+    @hookimpl
+    def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:
+        values = {"step": checkpoint.step, "reason": checkpoint.reason, "sha256": checkpoint.sha256}
+        self._write("rlctl_checkpoint_saved", path=str(checkpoint.path), **values)
 
     @hookimpl
     def rlctl_should_stop(self, progress: Progress) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlctl import AlgorithmDescriptor, Parameter, WorkerDescriptor, hookimpl
+from rlctl import AlgorithmDescriptor, Parameter, Resume, WorkerDescriptor, hookimpl
 
 
 def _number(name: str, default: Any, doc: str, **limits: Any) -> Parameter:
@@ -31,6 +31,8 @@ COUNT = (
     _at("print_bytes", "Print so many bytes of garbage to stdout before the first step."),
     _at("return_at", "Return at this step, whatever the budget."),
     Parameter(name="ignore_stop", kinds=("boolean",), default=False, doc="Go on for ever when asked to stop."),
+    _at("kill_saving_at", "Send SIGKILL to itself in the midst of the first save from this step on."),
+    _at("save_bytes", "Save so many bytes beside the state."),
     _number("child_seconds", 0.0, "Start a child that lives so long; its pid goes to backend/child.pid.", minimum=0),
 )
 BANDIT = (
@@ -68,5 +70,6 @@ def rlctl_workers() -> list[WorkerDescriptor]:
                 AlgorithmDescriptor(name="unavailable", unavailable="the moon is full", **made_for),
             ),
             env_families=("toy",),
+            resume=Resume.EXACT,
         )
     ]

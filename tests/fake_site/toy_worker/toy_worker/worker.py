@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import random
@@ -10,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from rlctl import Run
 
@@ -24,27 +27,57 @@ class ToyWorker:
             _count(run)
 
 
+class Training:
+    """All that a training is: a generator and named values."""
+
+    def __init__(self, run: Run, **values: Any) -> None:
+        self.generator = random.Random(run.seed)
+        self.values = values
+        self._settings = run.hyperparameters
+
+    def write_state(self, folder: Path) -> None:
+        """Write it as JSON; or only half of it, when told so."""
+        (folder / "weights.json").write_text(json.dumps(self.values))
+        fatal = self._settings.get("kill_saving_at")
+        if fatal is not None and self.values["step"] >= fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        (folder / "random.json").write_text(json.dumps(self.generator.getstate()))
+        if self._settings.get("save_bytes"):
+            (folder / "replay.bin").write_bytes(bytes(self._settings["save_bytes"]))
+
+    def read_state(self, folder: Path) -> None:
+        """Become what was written."""
+        self.values = json.loads((folder / "weights.json").read_text())
+        version, numbers, gauss = json.loads((folder / "random.json").read_text())
+        self.generator.setstate((version, tuple(numbers), gauss))
+
+
 def _count(run: Run) -> None:
     settings = run.hyperparameters
-    generator = random.Random(run.seed)
+    training = Training(run, step=0, length=0, total=0.0, wanted=0)
+    run.attach(training)
     _before(run)
-    step, length, total, wanted = 0, 0, 0.0, 0
-    while run.advance(step) or settings["ignore_stop"]:
-        _misbehave(run, step)
-        if settings["return_at"] is not None and step >= settings["return_at"]:
+    run.restore()
+    generator, values = training.generator, training.values
+    while run.advance(values["step"]) or settings["ignore_stop"]:
+        _misbehave(run, values["step"])
+        if settings["return_at"] is not None and values["step"] >= settings["return_at"]:
             return
         time.sleep(settings["step_seconds"])
-        nan = settings["nan_at"] is not None and step >= settings["nan_at"]
+        nan = settings["nan_at"] is not None and values["step"] >= settings["nan_at"]
         for _ in range(settings["steps_per_iteration"]):
-            step += 1
-            wanted = wanted or generator.randint(1, settings["episode_length"])
-            length, total = length + 1, total + generator.random()
-            if length == wanted:
-                run.record_episode(math.nan if nan else total, length, step=step, env_index=step % 2)
-                length, total, wanted = 0, 0.0, 0
+            values["step"] += 1
+            step = values["step"]
+            values["wanted"] = values["wanted"] or generator.randint(1, settings["episode_length"])
+            values["length"] += 1
+            values["total"] += generator.random()
+            if values["length"] == values["wanted"]:
+                total = math.nan if nan else values["total"]
+                run.record_episode(total, values["length"], step=step, env_index=step % 2)
+                values |= {"length": 0, "total": 0.0, "wanted": 0}
             if step % settings["metrics_every"] == 0:
-                values = {"train/loss": 1 / step, "backend/noise": generator.random()}
-                run.record_metrics({"train/loss": math.nan, "backend/noise": -math.inf} if nan else values, step=step)
+                metrics = {"train/loss": 1 / step, "backend/noise": generator.random()}
+                run.record_metrics({"train/loss": math.nan, "backend/noise": -math.inf} if nan else metrics, step=step)
 
 
 def _before(run: Run) -> None:
@@ -93,17 +126,20 @@ def _misbehave(run: Run, step: int) -> None:
 
 def _bandit(run: Run) -> None:
     settings = run.hyperparameters
-    generator = random.Random(run.seed)
+    first = 5.0 if settings["prior"] == "optimistic" else 0.0
+    training = Training(run, step=0, values=[first] * settings["arms"], pulls=[0] * settings["arms"])
+    generator = training.generator
     means = [generator.random() for _ in range(settings["arms"])]
-    values = [5.0 if settings["prior"] == "optimistic" else 0.0] * len(means)
-    pulls = [0] * len(means)
-    step = 0
-    while run.advance(step):
+    run.attach(training)
+    run.restore()
+    state = training.values
+    while run.advance(state["step"]):
+        values, pulls = state["values"], state["pulls"]
         greedy = max(range(len(means)), key=values.__getitem__)
         arm = generator.randrange(len(means)) if generator.random() < settings["epsilon"] else greedy
         reward = generator.gauss(means[arm], 0.1)
-        step += 1
+        state["step"] += 1
         pulls[arm] += 1
         values[arm] += (reward - values[arm]) / pulls[arm]
-        run.record_episode(reward, 1, step=step)
-        run.record_metrics({"train/q_value": values[arm]}, step=step)
+        run.record_episode(reward, 1, step=state["step"])
+        run.record_metrics({"train/q_value": values[arm]}, step=state["step"])

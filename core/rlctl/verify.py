@@ -68,12 +68,19 @@ def verify_resume(layers: Iterable[Layer], registry: Registry, folder: Path, sha
     assert prepared.algorithm is not None
     return Verdict(
         f"{prepared.worker.descriptor.name}/{prepared.algorithm.name} on {prepared.config.env.id}",
-        prepared.worker.descriptor.resume,
+        _declared(prepared.worker.descriptor.resume, folder),
         total,
         stopped_at,
         len(_episodes(folder / "whole")),
         tuple(differences(folder / "whole", folder / "resumed")),
     )
+
+
+def _declared(resume: Resume, folder: Path) -> Resume:
+    """Return what is promised for this very run: a worker may have said that it cannot be exact here."""
+    events = [event for run in ("whole", "resumed") for event in read_lines(folder / run / "events.jsonl")]
+    limited = any(event.get("type") == "resume_limited" for event in events)
+    return Resume.STATE if limited and resume is Resume.EXACT else resume
 
 
 _QUIET = Layer("verify", {"callbacks": {"jsonl": {}, "progress": False}, "checkpoint": {"keep_last": 2}})
