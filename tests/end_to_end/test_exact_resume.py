@@ -18,6 +18,8 @@ from tests.end_to_end.lifecycle import (
 
 from rlctl.verify import differences
 
+pytestmark = pytest.mark.slow
+
 slow = pytest.mark.slow
 PENDULUM = ["Pendulum-v1", "--set", "hyperparameters.learning_starts=100"]
 NOISE = "hyperparameters.action_noise={use: %s, sigma: 0.2}"

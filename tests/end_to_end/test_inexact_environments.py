@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.end_to_end.lifecycle import DQN, events, train
 
+pytestmark = pytest.mark.slow
+
 # Its drift is in a closure, where nobody can see it.
 SOURCE = """
 import itertools

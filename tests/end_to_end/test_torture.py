@@ -19,6 +19,8 @@ from rlctl.runs.directory import RunDirectory, is_alive, state_of
 from rlctl.runs.files import read_json
 from rlctl.verify import differences
 
+pytestmark = pytest.mark.slow
+
 # Slow enough that an interruption meets the training, small enough that a test is short.
 RUNS = {
     "dqn": ([*DQN, "--set", "hyperparameters.train_frequency=1", "-n", "6000"], 100),
