@@ -38,13 +38,14 @@ $(VENV)/.run: $(VENV)/.made $(PROJECTS)
 	@echo "Installing rlctl and its plugins into $(VENV) (once, some minutes)"
 	@$(PIP) install $(TORCH_ARGS) --constraint constraints.txt torch==2.13.0
 	@$(PIP) install --constraint constraints.txt --editable . $(foreach p,$(PLUGINS),--editable $(p))
-	@$(PIP) install --constraint constraints.txt tensorboard
+	@$(PIP) install --constraint constraints.txt tensorboard matplotlib
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) (once)"
 	@$(PIP) install --constraint constraints.txt hatchling hypothesis import-linter interrogate mypy \
-		pytest pytest-timeout pytest-xdist ruff
+		pytest pytest-timeout pytest-xdist ruff \
+		imageio imageio-ffmpeg
 	@touch $@
 
 demo: $(VENV)/.run

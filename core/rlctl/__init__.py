@@ -20,11 +20,14 @@ _HOME = {
     "ConfigError": "rlctl.errors",
     "EnvConfig": "rlctl.config.schema",
     "Episode": "rlctl.events",
+    "Evaluation": "rlctl.evaluations",
     "ExecutorDescriptor": "rlctl.descriptors",
     "Metrics": "rlctl.events",
     "NotAvailableError": "rlctl.errors",
+    "Mode": "rlctl.descriptors",
     "ObservationSpace": "rlctl.descriptors",
     "Parameter": "rlctl.descriptors",
+    "Policy": "rlctl.worker.protocol",
     "Problem": "rlctl.errors",
     "Process": "rlctl.descriptors",
     "Progress": "rlctl.events",
@@ -37,6 +40,7 @@ _HOME = {
     "RunResult": "rlctl.api",
     "Worker": "rlctl.worker.protocol",
     "WorkerDescriptor": "rlctl.descriptors",
+    "evaluate": "rlctl.launch.evaluate",
     "hookimpl": "rlctl.hooks",
     "parameters_of": "rlctl.descriptors",
     "resume": "rlctl.api",
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from rlctl.descriptors import AlgorithmDescriptor as AlgorithmDescriptor
     from rlctl.descriptors import CallbackDescriptor as CallbackDescriptor
     from rlctl.descriptors import ExecutorDescriptor as ExecutorDescriptor
+    from rlctl.descriptors import Mode as Mode
     from rlctl.descriptors import ObservationSpace as ObservationSpace
     from rlctl.descriptors import Parameter as Parameter
     from rlctl.descriptors import Process as Process
@@ -66,6 +71,7 @@ if TYPE_CHECKING:
     from rlctl.errors import NotAvailableError as NotAvailableError
     from rlctl.errors import Problem as Problem
     from rlctl.errors import RlctlError as RlctlError
+    from rlctl.evaluations import Evaluation as Evaluation
     from rlctl.events import CheckpointSaved as CheckpointSaved
     from rlctl.events import Episode as Episode
     from rlctl.events import Metrics as Metrics
@@ -73,6 +79,8 @@ if TYPE_CHECKING:
     from rlctl.events import Result as Result
     from rlctl.events import RunInfo as RunInfo
     from rlctl.hooks import hookimpl as hookimpl
+    from rlctl.launch.evaluate import evaluate as evaluate
+    from rlctl.worker.protocol import Policy as Policy
     from rlctl.worker.protocol import Worker as Worker
     from rlctl.worker.run import Run as Run
 

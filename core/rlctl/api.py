@@ -12,6 +12,7 @@ from rlctl.config.layers import Layer
 from rlctl.config.schema import RunConfig, to_tree
 from rlctl.descriptors import resolve
 from rlctl.errors import RlctlError
+from rlctl.evaluations import Evaluation, evaluations_of
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.resume import find_resumption, reopen, require_resumable
@@ -47,6 +48,10 @@ class RunResult:
         """Return the scalars that were reported, oldest first; empty if the `jsonl` callback was off."""
         return [Metrics.from_json(line) for line in read_lines(RunDirectory(self.directory).metrics)]
 
+    def evaluations(self) -> list[Evaluation]:
+        """Return the evaluations during training, oldest first."""
+        return evaluations_of(read_lines(RunDirectory(self.directory).evaluations))
+
 
 def run(
     config: RunConfig,
@@ -77,6 +82,7 @@ def resume(
     total_timesteps: int | None = None,
     total_episodes: int | None = None,
     stop_at: int | None = None,
+    early_stopping: bool = True,
     allow_drift: bool = False,
     plugins: Iterable[object] = (),
     runs_dir: str | Path | None = None,
@@ -90,14 +96,14 @@ def resume(
     report = report or _to_stderr
     registry = discover()
     directory = RunStore(Path(runs_dir or default_root())).find(str(reference))
-    resumption = find_resumption(directory, checkpoint, total_timesteps, total_episodes, stop_at)
+    resumption = find_resumption(directory, checkpoint, total_timesteps, total_episodes, stop_at, early_stopping)
     prepared = prepare([resumption.layer], registry, report)
     prepared.require_sound()
     require_resumable(resumption, prepared, allow_drift)
     return start(
         prepared,
         registry,
-        lambda relay: reopen(resumption, prepared, relay),
+        lambda relay: reopen(resumption, prepared, relay, report),
         plugins=plugins,
         report=report,
         announce=announce,

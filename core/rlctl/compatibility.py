@@ -8,7 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from rlctl.config.schema import RunConfig
-from rlctl.descriptors import ActionSpace, AlgorithmDescriptor, ObservationSpace, WorkerDescriptor
+from rlctl.descriptors import ActionSpace, AlgorithmDescriptor, Mode, ObservationSpace, Resume, WorkerDescriptor
 from rlctl.errors import Problem
 
 
@@ -49,6 +49,7 @@ def check_fit(
     """Return everything about the run that the worker cannot do; empty when it fits. `env` is None if it is not gymnasium's."""
     return [
         *_algorithm_problems(worker, algorithm),
+        *_mode_problems(config, worker),
         *(_env_problems(config, worker, algorithm, env) if env else ()),
         *_size_problems(config, worker, algorithm),
         *_machine_problems(config, worker, machine),
@@ -60,6 +61,17 @@ def _algorithm_problems(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor
         yield Problem(
             "algo", f"{worker.name}/{algorithm.name} cannot run here: {algorithm.unavailable}", unavailable=True
         )
+
+
+def _mode_problems(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Problem]:
+    if Mode.EVALUATE in worker.modes:
+        return
+    message = f"worker {worker.name} cannot lend its policy"
+    for name in ("every_steps", "every_episodes"):
+        if getattr(config.evaluation, name) is not None:
+            yield Problem(f"evaluation.{name}", f"{message}, so it cannot be evaluated.")
+    if config.init_from is not None and worker.resume is Resume.NONE:
+        yield Problem("init_from", f"worker {worker.name} cannot begin with weights (resume: none).")
 
 
 def _env_problems(

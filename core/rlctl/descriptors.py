@@ -61,6 +61,13 @@ class Resume(str, Enum):
     NONE = "none"
 
 
+class Mode(str, Enum):
+    """What a worker can be used for."""
+
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
 class Process(str, Enum):
     """Where a callback lives: beside the training (worker), or where the user looks on (host)."""
 
@@ -231,6 +238,7 @@ class WorkerDescriptor:
     estimated_memory_mb: int = 0
     upstream: str = ""
     resume: Resume = Resume.NONE
+    modes: tuple[Mode, ...] = field(default=(Mode.TRAIN,), converter=_tuple)
     setup: str | None = None
     api_version: int = API_VERSION
 

@@ -98,7 +98,7 @@ class Metrics:
 
 @frozen(kw_only=True)
 class CheckpointSaved:
-    """A checkpoint that has just become whole. `reason` is periodic, final, best or emergency."""
+    """A checkpoint that has just become whole. `reason` is periodic, evaluation, milestone, final or emergency."""
 
     step: int
     path: Path
@@ -118,7 +118,11 @@ class Failure:
 
 @frozen(kw_only=True)
 class Result:
-    """How a run ended. `status` is finished, stopped or failed; `reason` says why in words."""
+    """How a run ended. `status` is finished, stopped or failed; `reason` says why in words, `stopped_by` in one.
+
+    That is `timesteps`, `episodes`, `early_stopping`, `hook`, `request` or `returned` (the backend's own end); None for a
+    failure. `best_*` are of the best evaluation, if there was one.
+    """
 
     status: str
     reason: str
@@ -128,6 +132,9 @@ class Result:
     return_mean: float | None = None
     failure: Failure | None = None
     exit_code: int = 0
+    stopped_by: str | None = None
+    best_step: int | None = None
+    best_return: float | None = None
 
 
 _NONFINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

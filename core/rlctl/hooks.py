@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rlctl.config.schema import RunConfig
     from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
     from rlctl.errors import Problem
+    from rlctl.evaluations import Evaluation
     from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo
 
 PROJECT = "rlctl"
@@ -93,6 +94,11 @@ def rlctl_metrics(metrics: Metrics) -> None:
 @hookspec
 def rlctl_checkpoint_saved(checkpoint: CheckpointSaved) -> None:
     """A checkpoint has been saved and is whole on the disk."""
+
+
+@hookspec
+def rlctl_evaluation_ended(evaluation: Evaluation) -> None:
+    """The policy has been evaluated, and evaluations.jsonl says so."""
 
 
 @hookspec(firstresult=True)

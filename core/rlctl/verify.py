@@ -13,6 +13,7 @@ from rlctl import api
 from rlctl.config.layers import Layer
 from rlctl.descriptors import Resume
 from rlctl.errors import RlctlError, UsageError
+from rlctl.evaluations import evaluations_of
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.start import create_run
 from rlctl.plugins import Registry
@@ -47,7 +48,7 @@ def verify_resume(layers: Iterable[Layer], registry: Registry, folder: Path, sha
 
     Raises ConfigError when the training cannot be run, and RlctlError when one of the runs fails.
     """
-    prepared = prepare([*layers, _QUIET], registry, report)
+    prepared = prepare([*layers, QUIET], registry, report)
     prepared.require_sound()
     assert prepared.config is not None and prepared.worker is not None
     total = prepared.config.total_timesteps
@@ -59,17 +60,22 @@ def verify_resume(layers: Iterable[Layer], registry: Registry, folder: Path, sha
     report(f"one run of {total} steps")
     _train(prepared, registry, folder, "whole", report, expected="finished")
     report(f"one that is stopped at {stop_at} and resumed")
-    halved = prepare([*layers, _QUIET, Layer("verify", {"stop_at": stop_at})], registry, report)
+    halved = prepare([*layers, QUIET, Layer("verify", {"stop_at": stop_at})], registry, report)
     _train(halved, registry, folder, "resumed", report, expected="stopped")
     stopped_at = CheckpointFolder(folder / "resumed" / "checkpoints").find("latest").step
     outcome = api.resume("resumed", runs_dir=folder, report=report)
     if outcome.result.status != "finished":
         raise RlctlError(f"the resumed run {outcome.result.status}: {outcome.result.reason}")
-    assert prepared.algorithm is not None
+    return verdict(prepared, folder, total, stopped_at)
+
+
+def verdict(prepared: Prepared, folder: Path, steps: int, stopped_at: int) -> Verdict:
+    """Compare the runs `whole` and `resumed` in `folder`."""
+    assert prepared.config is not None and prepared.worker is not None and prepared.algorithm is not None
     return Verdict(
         f"{prepared.worker.descriptor.name}/{prepared.algorithm.name} on {prepared.config.env.id}",
         _declared(prepared.worker.descriptor.resume, folder),
-        total,
+        steps,
         stopped_at,
         len(_episodes(folder / "whole")),
         tuple(differences(folder / "whole", folder / "resumed")),
@@ -83,7 +89,7 @@ def _declared(resume: Resume, folder: Path) -> Resume:
     return Resume.STATE if limited and resume is Resume.EXACT else resume
 
 
-_QUIET = Layer("verify", {"callbacks": {"jsonl": {}, "progress": False}, "checkpoint": {"keep_last": 2}})
+QUIET = Layer("verify", {"callbacks": {"jsonl": {}, "progress": False}, "checkpoint": {"keep_last": 2}})
 
 
 def _train(prepared: Prepared, registry: Registry, folder: Path, run_id: str, report: Report, expected: str) -> None:
@@ -102,6 +108,7 @@ def differences(first: Path, second: Path) -> list[str]:
             break
     if len(mine) != len(theirs):
         found.append(f"{len(mine)} and {len(theirs)} episodes")
+    found += _different_evaluations(first, second)
     saved = [CheckpointFolder(run / "checkpoints").find("latest") for run in (first, second)]
     if saved[0].step != saved[1].step:
         found.append(f"the last checkpoints are of steps {saved[0].step} and {saved[1].step}")
@@ -111,6 +118,18 @@ def differences(first: Path, second: Path) -> list[str]:
         if name.partition(".")[0] in COMPARED and hashes[0] != hashes[1]:
             found.append(f"{name} differs")
     return found
+
+
+def _different_evaluations(first: Path, second: Path) -> list[str]:
+    """Return what differs between the evaluations: steps, seeds and returns; checkpoints hold times, so theirs are others."""
+    measured = [
+        [(item.step, item.measured) for item in evaluations_of(read_lines(run / "evaluations.jsonl"))]
+        for run in (first, second)
+    ]
+    if measured[0] == measured[1]:
+        return []
+    steps = [[step for step, _ in found] for found in measured]
+    return [f"evaluations differ: at steps {steps[0]} and {steps[1]}"]
 
 
 def _episodes(run: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,10 @@ class Metric:
 VOCABULARY: dict[str, Metric] = {
     "episode/return": Metric("reward", "Undiscounted sum of the rewards of a training episode."),
     "episode/length": Metric("steps", "Steps of that episode in its own environment."),
+    "evaluation/return_mean": Metric("reward", "Mean undiscounted return of the episodes of an evaluation."),
+    "evaluation/return_std": Metric("reward", "Standard deviation of these returns."),
+    "evaluation/length_mean": Metric("steps", "Mean length of these episodes."),
+    "evaluation/discounted_return_mean": Metric("reward", "Mean discounted return, where the discount is known."),
     "train/loss": Metric("-", "The loss that is minimised, where a backend has one for everything."),
     "train/policy_loss": Metric("-", "Loss of the policy (actor)."),
     "train/value_loss": Metric("-", "Loss of the value function (critic)."),

@@ -18,6 +18,8 @@ HEAVY = (
     "stable_baselines3",
     "tensorboard",
     "cleanrl",
+    "matplotlib",
+    "imageio",
     "rich",
     "ruamel",
     "ruamel.yaml",

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rlctl.errors import CheckpointError
+from rlctl.runs.abandoned import set_aside
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint, sha256_of
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json, read_lines
@@ -159,14 +160,31 @@ def test_the_same_step_can_be_saved_again(folder: CheckpointFolder) -> None:
     bundle.verify()
 
 
-def test_going_back_forgets_what_came_later(folder: CheckpointFolder) -> None:
-    """A run that goes on from an earlier bundle has this one as its latest, and none of a future it no longer has."""
+def test_going_back_keeps_what_came_later_aside(folder: CheckpointFolder) -> None:
+    """A run that goes on from an earlier bundle has this one as its latest; the later ones and the records are kept."""
     for step in (100, 200, 300):
         save(folder, step)
+    run = RunDirectory(folder.path.parent)
+    run.episodes.write_text("all of it\n")
 
-    folder.go_back_to(folder.find("100"))
+    place = set_aside(run, folder.find("100"), ["episodes.jsonl", "metrics.jsonl"])
 
     assert (steps(folder), folder.find("latest").step, hidden(folder)) == ([100], 100, [])
+    assert place == run.path / "abandoned" / "001"
+    assert steps(CheckpointFolder(place / "checkpoints")) == [200, 300]
+    assert (place / "episodes.jsonl").read_text() == "all of it\n"
+    assert set_aside(run, folder.find("100"), ["episodes.jsonl"]) is None
+
+
+def test_an_unreadable_description_is_said_and_not_passed_over(folder: CheckpointFolder) -> None:
+    """`latest` never silently means an older bundle: the damaged one is named, and the one before it offered."""
+    save(folder, 100)
+    (save(folder, 200).path / "checkpoint.json").write_text("{")
+
+    with pytest.raises(CheckpointError, match=r"step-000000000200.*cannot be read") as caught:
+        folder.find("latest")
+
+    assert caught.value.hint == "A sound one before it: --checkpoint 100."
 
 
 # ---- retention -----------------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 _FLAGS = {
     "worker": "--worker", "algo": "--algo", "env.id": "--env", "seed": "--seed", "total_timesteps": "--total-timesteps",
     "total_episodes": "--total-episodes", "env.num_envs": "--num-envs", "device": "--device", "threads": "--threads",
+    "evaluation.every_steps": "--evaluate-every", "init_from": "--init-from", "trust": "--trust",
     "time_limit": "--time-limit", "stop_at": "--stop-at", "name": "--name", "executor": "--executor", "grace": "--grace",
 }  # fmt: skip
-_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor"}
+_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "init_from"}
 
 
 def _complete_workers(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -45,6 +46,11 @@ _OPTIONS = (
     click.option("--num-envs", help="Environments stepped side by side."),
     click.option("--device", help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--threads", help="CPU threads of numeric libraries in the worker."),
+    click.option("--evaluate-every", help="Evaluate each time so many steps have been taken."),
+    click.option(
+        "--init-from", metavar="RUN[:CHECKPOINT]", help="Begin with another run's weights, or a library's file."
+    ),
+    click.option("--trust", is_flag=True, default=None, help="Unpickle that file if need be: runs the code in it."),
     click.option("--callback", "callbacks", multiple=True, help="Switch a callback on; `no-NAME` switches one off."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any other setting, as a.b=value."),
     click.option("--label", "labels", multiple=True, metavar="NAME=TEXT", help="Label the run."),
@@ -86,7 +92,12 @@ def layers_of(options: dict[str, Any]) -> list[Layer]:
     layers += parse_overrides(options["overrides"])
     layers += [Layer(f"--callback {name}", {"callbacks": _switch(name)}) for name in options["callbacks"]]
     layers += [_label(text) for text in options["labels"]]
-    said = {"env.id": options["env_id"], "env.num_envs": options["num_envs"]}
+    said = {
+        "env.id": options["env_id"],
+        "env.num_envs": options["num_envs"],
+        "evaluation.every_steps": options["evaluate_every"],
+        "trust": "true" if options["trust"] else None,
+    }
     if target:
         worker, _, algo = target.partition("/")
         layers.append(Layer("command line", {"worker": worker, **({"algo": algo} if algo else {})}))

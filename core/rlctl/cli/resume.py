@@ -19,6 +19,7 @@ from rlctl.cli.runs import complete_runs
 )
 @click.option("--total-episodes", type=click.IntRange(min=1), help="New budget in episodes, likewise.")
 @click.option("--stop-at", type=click.IntRange(min=1), help="Stop after so many steps, resumable.")
+@click.option("--no-early-stopping", is_flag=True, help="Go on without early stopping, from where it ended the run.")
 @click.option("--allow-drift", is_flag=True, help="Go on although versions or settings have changed since.")
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
 @json_option
@@ -28,6 +29,7 @@ def resume(
     total_timesteps: int | None,
     total_episodes: int | None,
     stop_at: int | None,
+    no_early_stopping: bool,
     allow_drift: bool,
     runs_dir: Path | None,
     as_json: bool,
@@ -44,6 +46,7 @@ def resume(
         total_timesteps=total_timesteps,
         total_episodes=total_episodes,
         stop_at=stop_at,
+        early_stopping=not no_early_stopping,
         allow_drift=allow_drift,
         runs_dir=runs_dir,
         report=note,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rlctl.api import RunResult
     from rlctl.events import RunInfo
     from rlctl.launch.prepare import Prepared
+    from rlctl.plugins import Registry
 
 _EXPLANATION = """\
 rlctl run trains an agent. Say what with, or give a configuration file, or both:
@@ -32,9 +33,10 @@ All options: rlctl run --help. Past runs: rlctl runs list."""
 @training_options
 @click.option("--run-id", help="Name of the run's folder; by default a new ULID.")
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
+@click.option("--rehearse-stop", is_flag=True, help="Prove that this training survives an interruption; keep nothing.")
 @click.option("--dry-run", is_flag=True, help="Print the effective configuration with origins; start nothing.")
 @json_option
-def run(as_json: bool, dry_run: bool, **options: Any) -> int | None:
+def run(as_json: bool, dry_run: bool, rehearse_stop: bool, **options: Any) -> int | None:
     """Train: a worker (WORKER or WORKER/ALGO), a configuration file, or both, in environment ENV.
 
     Flags win over --set, --set over the file, the file over the algorithm's defaults. Exit codes: 0 finished, 1 failed,
@@ -47,6 +49,8 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> int | None:
     from rlctl.plugins import discover
 
     registry = discover()
+    if rehearse_stop:
+        return _rehearse(options, registry, as_json)
     prepared = prepare(layers_of(options), registry, note)
     if dry_run:
         return _show_plan(prepared, as_json)
@@ -65,6 +69,19 @@ def run(as_json: bool, dry_run: bool, **options: Any) -> int | None:
     )
     show_outcome(outcome, as_json)
     return int(outcome.result.exit_code)
+
+
+def _rehearse(options: dict[str, Any], registry: Registry, as_json: bool) -> int:
+    """Rehearse an interruption in a folder that is thrown away, and say what came of it."""
+    import tempfile
+
+    from rlctl.cli.verify import show_verdict
+    from rlctl.rehearse import rehearse_stop
+
+    with tempfile.TemporaryDirectory(prefix="rlctl-rehearsal-") as folder:
+        rehearsal = rehearse_stop(layers_of(options), registry, Path(folder), note)
+    stopping = ("stopping", f"took {rehearsal.seconds_to_stop:.1f} s")
+    return show_verdict(rehearsal.verdict, as_json, stopping)
 
 
 def _explain(as_json: bool) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from rlctl.cli._render import json_option, note, number, pairs, print_json, table
+from rlctl.cli.checkpoints import checkpoints
 from rlctl.errors import UsageError
 from rlctl.events import Episode, episodes_of
 from rlctl.runs.directory import RunDirectory, host_name, is_alive
@@ -156,6 +157,8 @@ def _show_head(record: Record) -> None:
         ("steps", f"{number(row['step'], 0)} in {number(row['seconds'])} s"),
         ("time left", f"{number(eta)} s" if eta is not None else None),
         ("episodes", f"{number(row['episodes'], 0)}, mean return of the last 100: {number(row['return_mean'])}"),
+        ("best", _best_in_words(result)),
+        ("parent", _parent_in_words(record)),
         ("directory", row["directory"]),
     ])  # fmt: skip
     failure = result.get("failure")
@@ -163,6 +166,19 @@ def _show_head(record: Record) -> None:
         click.echo(f"failure    {failure['kind']}: {failure['message']}")
         for line in (failure["traceback"] or failure["log_tail"]).rstrip().splitlines()[-10:]:
             click.echo(f"  {line}")
+
+
+def _best_in_words(result: dict[str, Any]) -> str | None:
+    if result.get("best_step") is None:
+        return None
+    return f"return {number(result['best_return'], 2)} in the evaluation at step {number(result['best_step'], 0)}"
+
+
+def _parent_in_words(record: Record) -> str | None:
+    parent = (read_json(record.directory.manifest) or {}).get("parent")
+    if parent is None:
+        return None
+    return f"run {parent['run_id']}, step {parent['checkpoint_step']}" if "run_id" in parent else str(parent["path"])
 
 
 @runs.command("tail")
@@ -265,3 +281,6 @@ def remove_runs(references: tuple[str, ...], yes: bool, runs_dir: Path | None) -
             click.confirm(f"Delete {directory.path} ({what})?", abort=True, err=True)
         store.remove(directory)
         note(f"removed {directory.path}")
+
+
+runs.add_command(checkpoints)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -12,6 +12,9 @@ import click
 from rlctl.cli._options import layers_of, says_nothing, training_options
 from rlctl.cli._render import json_option, note, pairs, print_json
 from rlctl.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from rlctl.verify import Verdict
 
 
 @click.group()
@@ -37,14 +40,20 @@ def resume(share: float, keep: Path | None, as_json: bool, **options: Any) -> in
 
     with tempfile.TemporaryDirectory(prefix="rlctl-verify-") as temporary:
         verdict = verify_resume(layers_of(options), discover(), keep or Path(temporary), share, note)
+    return show_verdict(verdict, as_json)
+
+
+def show_verdict(verdict: Verdict, as_json: bool, *more: tuple[str, object]) -> int:
+    """Print what a comparison found; returns the exit code."""
     if as_json:
-        print_json({**attrs.asdict(verdict), "holds": verdict.holds})
+        print_json({**attrs.asdict(verdict), "holds": verdict.holds, **dict(more)})
     else:
         equal = "equal" if not verdict.differences else "; ".join(verdict.differences)
         pairs([
             ("what", verdict.what),
             ("declared", verdict.declared.value),
             ("stopped at", f"{verdict.stopped_at} of {verdict.steps} steps"),
+            *more,
             ("compared", f"{verdict.episodes} episodes, weights, optimizers, generators, replay buffer"),
             ("result", equal),
         ])  # fmt: skip

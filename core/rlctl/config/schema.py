@@ -57,6 +57,13 @@ class CheckpointConfig:
     keep_last: int | None = field(
         default=3, metadata=_doc("Keep so many, and those that `latest` and `best` mean; null keeps all.", minimum=1)
     )
+    keep_best: int = field(
+        default=1, metadata=_doc("Keep so many of the best by evaluation; `best` means the first of them.", minimum=1)
+    )
+    milestones: list[int] = field(
+        factory=list,
+        metadata=_doc("Save at these steps, or at the first safe point after them, and keep those for good."),
+    )
     replay_buffer: bool = field(
         default=True, metadata=_doc("Save the replay buffer too; without it a resumed run is no longer exact.")
     )
@@ -66,8 +73,74 @@ class CheckpointConfig:
     )
 
 
+@frozen(kw_only=True)
+class EvaluationConfig:
+    """Evaluation during training, in environments and with seeds of its own. Off unless one of `every_*` is set."""
+
+    every_steps: int | None = field(
+        default=None, metadata=_doc("Evaluate each time so many steps have been taken.", minimum=1)
+    )
+    every_episodes: int | None = field(
+        default=None, metadata=_doc("Evaluate each time so many training episodes have ended.", minimum=1)
+    )
+    episodes: int = field(default=10, metadata=_doc("Episodes in one evaluation.", minimum=1, maximum=100_000))
+    seed: int | None = field(
+        default=None,
+        metadata=_doc(
+            "Seed of the first episode, the next ones count up; by default some that follow from the run's seed and are "
+            "none of the training's.",
+            minimum=0,
+            maximum=SEED_MAXIMUM,
+        ),
+    )
+    stochastic: bool = field(
+        default=False, metadata=_doc("Let the policy sample its actions, instead of the best one.")
+    )
+    gamma: float | None = field(
+        default=None,
+        metadata=_doc("Discount of the discounted return; by default the algorithm's gamma.", minimum=0, maximum=1),
+    )
+    num_envs: int | None = field(
+        default=None,
+        metadata=_doc("Environments stepped side by side; by default one for each episode, 16 at most.", minimum=1),
+    )
+    max_episode_steps: int | None = field(
+        default=None,
+        metadata=_doc("Truncate evaluated episodes after so many steps; by default as in training.", minimum=1),
+    )
+
+
+@frozen(kw_only=True)
+class EarlyStoppingConfig:
+    """When the run ends before its budget. Off unless `threshold` or `patience` is set."""
+
+    metric: str = field(
+        default="evaluation",
+        metadata=_doc(
+            "`evaluation`: the mean return of an evaluation; `training`: that of the last 100 training episodes.",
+            choices=("evaluation", "training"),
+        ),
+    )
+    threshold: float | None = field(default=None, metadata=_doc("Solved: end as soon as the metric reaches this."))
+    patience: int | None = field(
+        default=None, metadata=_doc("End after so many evaluations in a row without improvement.", minimum=1)
+    )
+    min_delta: float = field(
+        default=0.0, metadata=_doc("A metric has improved if it is better by more than this.", minimum=0)
+    )
+    min_timesteps: int = field(default=0, metadata=_doc("Never end before so many steps.", minimum=0))
+
+
 def _checkpoint(value: Any) -> Any:
     return CheckpointConfig(**value) if isinstance(value, Mapping) else value
+
+
+def _evaluation(value: Any) -> Any:
+    return EvaluationConfig(**value) if isinstance(value, Mapping) else value
+
+
+def _early_stopping(value: Any) -> Any:
+    return EarlyStoppingConfig(**value) if isinstance(value, Mapping) else value
 
 
 def _env(value: Any) -> Any:
@@ -131,6 +204,26 @@ class RunConfig:
         converter=_checkpoint,
         metadata=_doc("When the state is saved, so that the run can be resumed: a mapping of the keys below."),
     )
+    evaluation: EvaluationConfig = field(
+        factory=EvaluationConfig,
+        converter=_evaluation,
+        metadata=_doc("When and how the policy is evaluated during training: a mapping of the keys below."),
+    )
+    early_stopping: EarlyStoppingConfig = field(
+        factory=EarlyStoppingConfig,
+        converter=_early_stopping,
+        metadata=_doc("When the run ends before its budget: a mapping of the keys below."),
+    )
+    init_from: str | None = field(
+        default=None,
+        metadata=_doc(
+            "Begin with the weights of another run, `RUN` or `RUN:CHECKPOINT`, or with a library's own file of a model."
+        ),
+    )
+    trust: bool = field(
+        default=False,
+        metadata=_doc("Read `init_from` even if only unpickling can, which runs whatever code is in the file."),
+    )
     stop_at: int | None = field(
         default=None,
         metadata=_doc("Stop after so many steps, resumable, as if interrupted: for training in slices.", minimum=1),
@@ -155,7 +248,12 @@ class RunConfig:
     labels: dict[str, Any] = field(factory=dict, metadata=_doc("Free labels, name → text, for finding runs again."))
 
 
-NESTED: dict[str, type] = {"env": EnvConfig, "checkpoint": CheckpointConfig}
+NESTED: dict[str, type] = {
+    "env": EnvConfig,
+    "checkpoint": CheckpointConfig,
+    "evaluation": EvaluationConfig,
+    "early_stopping": EarlyStoppingConfig,
+}
 """Keys whose value is a mapping with a schema of its own."""
 
 DEFAULT_CALLBACKS: dict[str, dict[str, Any]] = {"jsonl": {}, "progress": {}}

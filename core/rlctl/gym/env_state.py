@@ -39,7 +39,7 @@ def is_exact(env: gymnasium.Env[Any, Any]) -> bool:
 def inexact(envs: Iterable[Any]) -> Iterator[str]:
     """Yield a sentence for each class of environment or wrapper whose state is not known to be held completely."""
     seen = set()
-    for link in (link for env in envs for link in _links(env)):
+    for link in (link for env in envs for link in links(env)):
         kind = type(link)
         if kind not in seen and not kind.__module__.startswith(_EXACT if link is link.unwrapped else _EXACT_WRAPPERS):
             yield f"nobody has checked that all of the state of {kind.__module__}.{kind.__qualname__} is saved"
@@ -49,7 +49,7 @@ def inexact(envs: Iterable[Any]) -> Iterator[str]:
 def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     """Return the state of an environment and all its wrappers as data."""
     base = env.unwrapped
-    state: dict[str, Any] = {"links": [_attributes(link) for link in _links(env)]}
+    state: dict[str, Any] = {"links": [_attributes(link) for link in links(env)]}
     model, data = getattr(base, "model", None), getattr(base, "data", None)
     if type(base).__module__.startswith("gymnasium.envs.mujoco") and model is not None:
         state["mujoco"] = _mujoco_state(model, data)
@@ -58,17 +58,18 @@ def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
 
 def set_env_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
     """Put a freshly made environment of the same kind into `state`; raises ValueError if its wrappers are others."""
-    links = list(_links(env))
-    if len(links) != len(state["links"]):
-        raise ValueError(f"{env} has {len(links)} links, the saved state {len(state['links'])}")
+    chain = list(links(env))
+    if len(chain) != len(state["links"]):
+        raise ValueError(f"{env} has {len(chain)} links, the saved state {len(state['links'])}")
     if "mujoco" in state:
         env.reset()  # allocates what the physics needs; everything it sets is overwritten now
         _set_mujoco_state(env.unwrapped.model, env.unwrapped.data, state["mujoco"])  # type: ignore[attr-defined]
-    for link, attributes in zip(links, state["links"], strict=True):
+    for link, attributes in zip(chain, state["links"], strict=True):
         _set_attributes(link, attributes)
 
 
-def _links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
+def links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
+    """Yield an environment's wrappers, the outermost first, and its base."""
     link: Any = env
     while True:
         yield link

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from rlctl.compatibility import EnvFacts, check_fit
 from rlctl.config.check import check_values, structure, with_defaults
+from rlctl.config.combinations import impossible_combinations
 from rlctl.config.layers import Layer, Merged, merge
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
@@ -66,6 +67,11 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prep
     _check_hyperparameters(prepared)
     _check_callbacks(prepared, registry)
     _check_finite(prepared)
+    if config is not None:
+        prepared.problems += [
+            attrs.evolve(problem, origin=prepared.merged.origin(problem.path))
+            for problem in impossible_combinations(config)
+        ]
     sound = config or _sound_part(prepared, shape_problems)
     _check_env(prepared, sound)
     if sound is not None and prepared.worker is not None and prepared.algorithm is not None:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from rlctl.config.layers import Layer
 from rlctl.descriptors import Resume
 from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
 from rlctl.events import RunInfo
+from rlctl.launch.parent import require_same_algorithm
 from rlctl.launch.prepare import Prepared
 from rlctl.launch.start import host_manifest, origins_of
+from rlctl.runs.abandoned import set_aside
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory, process_identity, state_of
 from rlctl.runs.files import read_json, write_json
@@ -43,6 +45,7 @@ def find_resumption(
     total_timesteps: int | None,
     total_episodes: int | None,
     stop_at: int | None = None,
+    early_stopping: bool = True,
 ) -> Resumption:
     """Return how a run would go on; raises UsageError or CheckpointError when it cannot.
 
@@ -56,6 +59,14 @@ def find_resumption(
     if total_timesteps is not None or total_episodes is not None:
         config |= {"total_timesteps": total_timesteps, "total_episodes": total_episodes}
     config["stop_at"] = stop_at
+    result = read_json(directory.result) or {}
+    if not early_stopping:
+        config["early_stopping"] = {}
+    elif result.get("stopped_by") == "early_stopping" and checkpoint.step == result["step"]:
+        raise UsageError(
+            f"run {directory.run_id} was ended by {result['reason']}.",
+            hint="Go on without early stopping: --no-early-stopping.",
+        )
     return Resumption(directory, checkpoint, Layer(f"run {directory.run_id}", config))
 
 
@@ -65,12 +76,10 @@ def require_resumable(resumption: Resumption, prepared: Prepared, allow_drift: b
     descriptor = prepared.worker.descriptor
     if descriptor.resume in (Resume.NONE, Resume.WEIGHTS):
         raise UsageError(f'worker "{descriptor.name}" cannot resume a run (resume: {descriptor.resume.value}).')
-    problems = list(_foreign(resumption.checkpoint.data, prepared))
+    require_same_algorithm(resumption.checkpoint, prepared, "checkpoint")
     drift = list(drifted(resumption.checkpoint.data, prepared))
     if drift and not allow_drift:
-        problems += [Problem(path, text, "Go on all the same with --allow-drift.") for path, text in drift]
-    if problems:
-        raise ConfigError(problems)
+        raise ConfigError([Problem(path, text, "Go on all the same with --allow-drift.") for path, text in drift])
     step, episodes = resumption.checkpoint.step, int(resumption.checkpoint.data["episodes"])
     config = prepared.config
     if (config.total_timesteps is not None and step >= config.total_timesteps) or (
@@ -80,15 +89,6 @@ def require_resumable(resumption: Resumption, prepared: Prepared, allow_drift: b
             f"run {resumption.directory.run_id} has used up its budget at step {step}.",
             hint="Give a new limit: --total-timesteps N, counted from the run's beginning.",
         )
-
-
-def _foreign(data: Mapping[str, Any], prepared: Prepared) -> list[Problem]:
-    assert prepared.worker is not None and prepared.algorithm is not None
-    wanted = (prepared.worker.descriptor.name, prepared.algorithm.name)
-    saved = (data["worker"]["name"], data["algo"])
-    if wanted != saved:
-        return [Problem("checkpoint", f"is of {saved[0]}/{saved[1]}, the run is of {wanted[0]}/{wanted[1]}")]
-    return []
 
 
 def drifted(data: Mapping[str, Any], prepared: Prepared) -> list[tuple[str, str]]:
@@ -126,13 +126,13 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def reopen(resumption: Resumption, prepared: Prepared, relay: list[str]) -> RunInfo:
+def reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report: Callable[[str], None]) -> RunInfo:
     """Make the directory ready to go on. Every step can be repeated: a kill in between costs nothing but another try."""
     handle = os.open(resumption.directory.path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)  # of two that resume at the same moment, the second sees the first's status
         _require_ended(resumption.directory)
-        return _reopen(resumption, prepared, relay)
+        return _reopen(resumption, prepared, relay, report)
     finally:
         os.close(handle)
 
@@ -143,10 +143,12 @@ def _require_ended(directory: RunDirectory) -> None:
         raise UsageError(f"run {directory.run_id} is still running.", hint=hint)
 
 
-def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str]) -> RunInfo:
+def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report: Callable[[str], None]) -> RunInfo:
     directory, checkpoint = resumption.directory, resumption.checkpoint
     # First of all: a later `latest` beside files that are cut back already would leave a gap in the curve.
-    CheckpointFolder(directory.path / "checkpoints").go_back_to(checkpoint)
+    abandoned = set_aside(directory, checkpoint, CUT_BACK)
+    if abandoned is not None:
+        report(f"later checkpoints and the records up to them are kept in {abandoned}")
     for name in CUT_BACK:
         _cut_back(directory.path / name, checkpoint.data["positions"].get(name, 0))
     for path in (directory.stop_request, directory.relay):

@@ -13,6 +13,7 @@ from rlctl.events import RunInfo
 from rlctl.launch.executor import Executor, Task
 from rlctl.launch.local import LocalExecutor
 from rlctl.launch.machine import hardware
+from rlctl.launch.parent import find_parent
 from rlctl.launch.prepare import Prepared
 from rlctl.plugins import Registered, Registry
 from rlctl.runs.directory import RunDirectory, create, new_run_id, process_identity
@@ -33,8 +34,9 @@ def create_run(prepared: Prepared, root: Path, run_id: str | None = None, relay:
     if run_id is not None and not _is_name(run_id):
         raise UsageError(f'"{ascii(run_id)[1:-1]}" cannot be a run id: it becomes the name of a folder.')
     effective = prepared.effective()
+    parent = find_parent(prepared, root)
     files = {
-        "manifest.json": {**provenance(hardware()), **host_manifest(prepared, relay or [])},
+        "manifest.json": {**provenance(hardware()), **host_manifest(prepared, relay or []), "parent": parent},
         "config.json": {"config": effective, "origins": origins_of(effective, prepared.merged)},
         "status.json": initial_status(process_identity()),
     }

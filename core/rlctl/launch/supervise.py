@@ -163,12 +163,20 @@ class Supervisor:
             if not self.directory.result.exists():
                 close_status(self.directory.status, result)
                 write_json(self.directory.result, finite(attrs.asdict(result)))
-            write_json(self.directory.analytics, analytics(self.directory))
             append_event(self.directory.events, "run_ended", status=result.status, reason=result.reason)
         except OSError as error:
-            self.report(f"the outcome could not be written to {self.directory.path}: {error.strerror or error}")
+            self._complain(error)
         self.observers.call("rlctl_run_ended", run=self.info, result=result)
+        try:
+            write_json(
+                self.directory.analytics, analytics(self.directory)
+            )  # last: it lists what the callbacks have left
+        except OSError as error:
+            self._complain(error)
         return result
+
+    def _complain(self, error: OSError) -> None:
+        self.report(f"the outcome could not be written to {self.directory.path}: {error.strerror or error}")
 
 
 def analytics(directory: RunDirectory) -> dict[str, Any]:

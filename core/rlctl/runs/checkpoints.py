@@ -24,6 +24,9 @@ from rlctl.runs.files import read_json, sync_directory, write_json
 FORMAT = 1
 """The version of the layout; a bundle of a newer one is refused in one sentence."""
 
+MILESTONE = "milestone"
+"""The reason of a checkpoint that is kept for good."""
+
 _PREFIX = "step-"
 _SYNCS = 8
 """Files that are synced at the same time: the disk then waits once for several of them."""
@@ -85,8 +88,12 @@ class CheckpointFolder:
         linked = self.path / reference
         if reference in _LINKS and linked.exists():
             found = read_checkpoint(linked.resolve())
-            if found is not None:
-                return found
+            if found is None:
+                raise CheckpointError(
+                    f"checkpoint {linked.resolve()}: its checkpoint.json is missing or cannot be read.",
+                    hint=self._offer(bundles),
+                )
+            return found
         if reference == "latest" and bundles:
             return bundles[-1]  # the link itself was lost
         for bundle in bundles:
@@ -105,12 +112,14 @@ class CheckpointFolder:
         try:
             chosen.verify()
         except CheckpointError as error:
-            earlier = [bundle.step for bundle in self.all() if bundle.step < chosen.step and _is_sound(bundle)]
-            hint = (
-                f"A sound one before it: --checkpoint {earlier[-1]}." if earlier else "There is no sound one before it."
-            )
-            raise CheckpointError(error.message, hint=hint) from error
+            earlier = [bundle for bundle in self.all() if bundle.step < chosen.step]
+            raise CheckpointError(error.message, hint=self._offer(earlier)) from error
         return chosen
+
+    def _offer(self, bundles: list[Checkpoint]) -> str:
+        """Return the newest of `bundles` that is sound, as a hint."""
+        sound = next((bundle.step for bundle in reversed(bundles) if _is_sound(bundle)), None)
+        return "There is no sound one before it." if sound is None else f"A sound one before it: --checkpoint {sound}."
 
     def begin(self, step: int) -> Path:
         """Return a fresh temporary folder for a bundle of `step`; `commit` makes it one."""
@@ -135,30 +144,31 @@ class CheckpointFolder:
         self.link("latest", final)
         return Checkpoint(final, sealed)
 
-    def link(self, name: str, target: Path) -> None:
-        """Let `name` (latest or best) point to a bundle, replacing the link in one step."""
+    def link(self, name: str, target: Path | None) -> None:
+        """Let `name` (latest or best) point to a bundle, replacing the link in one step; None removes it."""
+        if target is None:
+            (self.path / name).unlink(missing_ok=True)
+            return
         temporary = self.path / f".{name}.{os.getpid()}"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target.name)
         os.replace(temporary, self.path / name)
 
     def prune(self, keep_last: int | None, keep: Iterable[int] = ()) -> None:
-        """Remove all but the last `keep_last` bundles, what the links point to, and those of the steps in `keep`."""
+        """Remove all but the last `keep_last` bundles, what the links point to, milestones, and those of the steps in `keep`."""
         if keep_last is None:
             return
         bundles = self.all()
         linked = {os.path.realpath(self.path / name) for name in _LINKS if (self.path / name).exists()}
         wanted = set(keep)
         for bundle in bundles[: max(0, len(bundles) - max(1, keep_last))]:
-            if os.path.realpath(bundle.path) not in linked and bundle.step not in wanted:
+            kept = bundle.step in wanted or bundle.data.get("reason") == MILESTONE
+            if not kept and os.path.realpath(bundle.path) not in linked:
                 self._remove(bundle.path)
 
-    def go_back_to(self, checkpoint: Checkpoint) -> None:
-        """Make `checkpoint` the latest one and remove those of later steps: a run that goes on from it passes them anew."""
-        self.link("latest", checkpoint.path)
-        for bundle in self.all():
-            if bundle.step > checkpoint.step:
-                self._remove(bundle.path)
+    def after(self, checkpoint: Checkpoint) -> list[Checkpoint]:
+        """Return the bundles of later steps."""
+        return [bundle for bundle in self.all() if bundle.step > checkpoint.step]
 
     def _remove(self, bundle: Path) -> None:
         doomed = self.path / f".removed-{bundle.name}"

@@ -75,6 +75,10 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations.jsonl"
+
+    @property
     def relay(self) -> Path:
         return self.path / "logs" / "hooks.jsonl"
 

@@ -13,8 +13,9 @@ import attrs
 import pytest
 
 from rlctl import EnvConfig, Episode, RunConfig, RunResult, resume, run
-from rlctl.config.schema import SEED_MAXIMUM
-from rlctl.descriptors import Resume, resolve
+from rlctl.config.schema import SEED_MAXIMUM, CheckpointConfig, EvaluationConfig
+from rlctl.descriptors import Mode, Resume, resolve
+from rlctl.launch.evaluate import EvaluationOptions, evaluate
 from rlctl.launch.local import LocalExecutor
 from rlctl.plugins import discover
 from rlctl.requirements import all_missing
@@ -89,11 +90,14 @@ class WorkerContract:
     @pytest.fixture(scope="class")
     @classmethod
     def observed(cls, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-        """The same run again, seen by as many callbacks as there are."""
+        """The same run again, seen by as many callbacks as there are, saved and, where that is declared, evaluated often."""
         callbacks = {**QUIET, "jsonl": {}}
         if not all_missing(discover().callback("tensorboard").descriptor.requires):
             callbacks["tensorboard"] = {}
-        return cls.train(tmp_path_factory.mktemp("observed"), callbacks=callbacks)
+        often: dict[str, Any] = {"checkpoint": CheckpointConfig(every_steps=max(1, cls.total_timesteps // 4))}
+        if Mode.EVALUATE in discover().worker(cls.worker).descriptor.modes:
+            often["evaluation"] = EvaluationConfig(every_steps=max(1, cls.total_timesteps // 3), episodes=2)
+        return cls.train(tmp_path_factory.mktemp("observed"), callbacks=callbacks, **often)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -208,6 +212,31 @@ class WorkerContract:
         unseen = self.train(tmp_path_factory.mktemp("unseen"), callbacks=alone).result
         seen = observed.result
         assert (unseen.step, unseen.episodes, unseen.return_mean) == (seen.step, seen.episodes, seen.return_mean)
+
+    # ---- evaluation ------------------------------------------------------------------------------------------------
+
+    def test_it_is_evaluated_where_it_declares_that(self, observed: RunResult) -> None:
+        """A worker that declares `evaluate`: each evaluation in training has its episodes and names a checkpoint."""
+        self._require_evaluation()
+        evaluations = observed.evaluations()
+        assert len(evaluations) >= 2
+        assert {len(item.returns) for item in evaluations} == {2}
+        assert all(item.checkpoint for item in evaluations)
+
+    def test_what_was_measured_can_be_measured_again(self, observed: RunResult) -> None:
+        """The last checkpoint, evaluated in another process with the same seeds, has the returns that training saw."""
+        self._require_evaluation()
+        last = observed.evaluations()[-1]
+        seeds = [item.seed for item in last.measured]
+        again = [
+            evaluate(observed.directory, options=EvaluationOptions(episodes=1, seed=seed, num_envs=1)).returns[0]
+            for seed in seeds
+        ]
+        assert again == pytest.approx(last.returns, rel=1e-5)
+
+    def _require_evaluation(self) -> None:
+        if Mode.EVALUATE not in discover().worker(self.worker).descriptor.modes:
+            pytest.skip(f"{self.worker} does not declare that it can be evaluated")
 
     # ---- stopping --------------------------------------------------------------------------------------------------
 

@@ -39,10 +39,15 @@ def set_random_states(states: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def preserved_random_states() -> Iterator[None]:
-    """Leave all global generators as they were: for what must not disturb a training, an evaluation say."""
+def preserved_random_states(seed: int | None = None) -> Iterator[None]:
+    """Leave all global generators as they were: for what must not disturb a training, an evaluation say.
+
+    With a `seed` they are seeded by it meanwhile.
+    """
     states = random_states()
     try:
+        if seed is not None:
+            seed_everything(seed)
         yield
     finally:
         set_random_states(states)

@@ -23,13 +23,16 @@ from rlctl.plugins import load_only
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
+from rlctl.worker.beginning import Resumed, beginning_of
 from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.evaluating import Evaluator, training_request
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.relay import RelayWriter
-from rlctl.worker.run import Run, Stop
+from rlctl.worker.run import Run
 from rlctl.worker.saving import Saver
 from rlctl.worker.signals import StopRequests, kill_own_group
 from rlctl.worker.status import StatusFile, close_status, finite
+from rlctl.worker.stopping import Stop
 
 
 class _CriticalCallbackError(Exception):
@@ -45,11 +48,11 @@ def main(argv: list[str]) -> int:
     try:
         run = _make_run(directory)
         stops.deliver_to(run)
-        worker = _make_worker(directory)
+        worker = make_worker(directory)
         append_event(directory.events, "training_started", worker=run.info.worker, algo=run.info.algo)
         run.begin()
         worker.train(run)
-        run.save("final")
+        run.finish()
         result = _result_of(run, directory)
     except BaseException as error:  # noqa: BLE001 - SystemExit from a library too: it must leave a readable result
         with contextlib.suppress(Exception):  # the library may have closed stderr
@@ -79,11 +82,15 @@ def _make_run(directory: RunDirectory) -> Run:
         _add_callback(dispatcher, name, entry, info, directory)
     if manifest.get("relay"):
         dispatcher.register("relay", RelayWriter(directory.relay, manifest["relay"]))
-    resume_from = _resumed_checkpoint(directory, manifest)
+    resumed = _resumed_checkpoint(directory, manifest)
+    evaluator = _make_evaluator(directory, config)
+    saver = _make_saver(directory, config, manifest, dispatcher)
+    saver.keep = evaluator.steps_to_keep() if evaluator else set()
     return Run(
         info,
-        saver=_make_saver(directory, config, manifest, dispatcher),
-        resume_from=resume_from,
+        saver=saver,
+        evaluator=evaluator,
+        beginning=Resumed(resumed) if resumed else beginning_of(manifest.get("parent")),
         directory=directory,
         hyperparameters=config["hyperparameters"],
         horizon=manifest["horizon"],
@@ -116,9 +123,27 @@ def _make_saver(
         every_steps=settings["every_steps"],
         every_seconds=settings["every_seconds"],
         keep_last=settings["keep_last"],
+        milestones=settings["milestones"],
         on_error=settings["on_error"],
         on_saved=saved,
         report=lambda line: print(f"rlctl: {line}", file=sys.stderr, flush=True),
+    )
+
+
+def _make_evaluator(directory: RunDirectory, config: dict[str, Any]) -> Evaluator | None:
+    said = config["evaluation"]
+    if said["every_steps"] is None and said["every_episodes"] is None:
+        return None
+    return Evaluator(
+        directory.evaluations,
+        CheckpointFolder(directory.path / "checkpoints"),
+        training_request(config),
+        # By name: only the process of a gymnasium worker has what it imports.
+        resolve("rlctl.gym.evaluation:measure"),
+        every_steps=said["every_steps"],
+        every_episodes=said["every_episodes"],
+        early_stopping=config["early_stopping"],
+        keep_best=config["checkpoint"]["keep_best"],
     )
 
 
@@ -145,7 +170,8 @@ def run_info(directory: RunDirectory, config: dict[str, Any]) -> RunInfo:
     )
 
 
-def _make_worker(directory: RunDirectory) -> Any:
+def make_worker(directory: RunDirectory) -> Any:
+    """Return the backend that the manifest names; no other plugin is loaded."""
     entry = (read_json(directory.manifest) or {})["worker"]
     descriptor = _descriptor(entry, "rlctl_workers", WorkerDescriptor)
     return resolve(descriptor.entry_point)()
@@ -205,6 +231,9 @@ def _result_of(run: Run, directory: RunDirectory) -> Result:
         seconds=round(run.progress().seconds, 3),
         return_mean=run.return_mean,
         exit_code=_stop_code(stop, directory) if stopped else ExitCode.DONE,
+        stopped_by=stop.kind,
+        best_step=run.best.step if run.best else None,
+        best_return=run.best.return_mean if run.best else None,
     )
 
 

@@ -1,16 +1,38 @@
-"""What a backend implements: one method."""
+"""What a backend implements: a training, and what can be saved, read and lent of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from rlctl.worker.run import Run
 
 
+class Policy(Protocol):
+    """A trained policy and the environments that it can act in."""
+
+    def make_env(self, env: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Return one environment of the `env` mapping, wrapped as the policy knows it; `kwargs` go to its constructor.
+
+        Anything that learns in a wrapper, the statistics of a normalisation say, must stand still in it.
+        """
+
+    def act(self, observations: Any, *, greedy: bool, started: Any) -> Any:
+        """Return an action for each of the observations, (num_envs, ...).
+
+        `greedy` asks for the best action, otherwise it is drawn as in training. `started` (num_envs,) says where an
+        episode has just begun, for a policy that remembers. Raises RlctlError if it can only be greedy and is asked not to.
+        """
+
+
 class Resumable(Protocol):
-    """What a training gives to `run.attach` so that it can be saved and resumed. Both are called at safe points only."""
+    """What a training gives to `run.attach`, so that it can be saved, resumed, evaluated and begun from.
+
+    Everything here is called at safe points only, the two `read_*` of weights before the first step.
+    """
 
     def write_state(self, folder: Path) -> None:
         """Write everything that the training is into files in `folder`; names are the training's own.
@@ -20,6 +42,24 @@ class Resumable(Protocol):
 
     def read_state(self, folder: Path) -> None:
         """Become what `write_state` wrote."""
+
+    def read_weights(self, folder: Path) -> None:
+        """Take from what `write_state` wrote what the policy is: weights and normalisation, no counts and no optimizer.
+
+        Raises RlctlError, naming what differs, where they are of another shape.
+        """
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        """Take the weights from a file that the library itself wrote; only with `trust` may something be unpickled.
+
+        Raises RlctlError when it is no such file, does not fit, or needs trust.
+        """
+
+    def policy(self, seed: int) -> AbstractContextManager[Policy]:
+        """Lend the policy as it is now, with all generators seeded by `seed`.
+
+        When it is given back, everything is as it was before: generators, modes of networks. Nobody can tell afterwards.
+        """
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import attrs
 
+from rlctl.evaluations import Evaluation
 from rlctl.events import CheckpointSaved, Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe, restored
 from rlctl.hooks import hookimpl
 from rlctl.runs.files import LineReader
@@ -20,6 +21,7 @@ RELAYED = (
     "rlctl_episode_ended",
     "rlctl_metrics",
     "rlctl_checkpoint_saved",
+    "rlctl_evaluation_ended",
     "rlctl_training_ended",
 )
 
@@ -51,6 +53,10 @@ class RelayWriter:
     @hookimpl
     def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:
         self._write("rlctl_checkpoint_saved", {**attrs.asdict(checkpoint), "path": str(checkpoint.path)})
+
+    @hookimpl
+    def rlctl_evaluation_ended(self, evaluation: Evaluation) -> None:
+        self._write("rlctl_evaluation_ended", evaluation.to_json())
 
     @hookimpl
     def rlctl_training_ended(self, result: Result) -> None:
@@ -93,6 +99,8 @@ class RelayReader:
                 self._dispatcher.call(hook, metrics=Metrics.from_json(data))
             elif hook == "rlctl_checkpoint_saved":
                 self._dispatcher.call(hook, checkpoint=CheckpointSaved(**{**data, "path": Path(data["path"])}))
+            elif hook == "rlctl_evaluation_ended":
+                self._dispatcher.call(hook, evaluation=Evaluation.from_json(data))
             elif hook == "rlctl_training_ended":
                 data = restored(data)
                 failure = data.pop("failure", None)

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
+from rlctl.errors import RlctlError
+from rlctl.evaluations import Evaluation
 from rlctl.events import Episode, Metrics, Progress, RunInfo
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, read_lines
+from rlctl.worker.beginning import Beginning, Resumed, Weights
 from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.early_stopping import stops_after_episode
+from rlctl.worker.evaluating import Evaluator
 from rlctl.worker.eventlog import append_event
+from rlctl.worker.pace import Pace
 from rlctl.worker.protocol import Resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
+from rlctl.worker.stopping import Limits, Stop
 
 BEAT_SECONDS = 0.5
 """How often the status is written and a stop request looked for; the worst delay of `runs stop`."""
-
-
-@frozen
-class Stop:
-    """Why training is to end. `kind`: `timesteps` or `episodes` (budget), `hook` (a callback's wish), `request`."""
-
-    kind: str
-    reason: str
-    signal: str | None = None
 
 
 class Run:
@@ -56,7 +51,8 @@ class Run:
         threads: int | None = None,
         source: Mapping[str, Any] | None = None,
         saver: Saver | None = None,
-        resume_from: Checkpoint | None = None,
+        evaluator: Evaluator | None = None,
+        beginning: Beginning | None = None,
     ) -> None:
         self.info = info
         self.directory = directory
@@ -72,46 +68,59 @@ class Run:
         self.step = 0
         self.episodes = 0
         self.stop: Stop | None = None
-        self._stop_at: int | None = info.config.get("stop_at")
+        self._limits = Limits(info.config.get("stop_at"), info.total_timesteps, info.total_episodes)
+        self._state: Resumable | None = None
         self._saver = saver
-        self._resume_from = resume_from
+        self._evaluator = evaluator
+        self._beginning = beginning
+        self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
         self._dispatcher = dispatcher
         self._status = status
         self._returns: deque[float] = deque(maxlen=100)
-        self._started = time.perf_counter()
+        self._pace = Pace()
         self._next_beat = 0.0
-        self._launched = self._started
         self._time_limit: float | None = info.config.get("time_limit")
         self.at_safe_point = False
-        self._beats: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=11)
 
     # ---- what a backend calls --------------------------------------------------------------------------------------
 
     def attach(self, state: Resumable) -> None:
-        """Say what is to be saved and resumed; call it when the training is built, before its first step."""
+        """Say what is to be saved, resumed and evaluated; call it when the training is built, before its first step."""
+        self._state = state
         if self._saver is not None:
             self._saver.state = state
 
     @property
     def resume_path(self) -> Path | None:
         """The folder of the checkpoint that `restore` will read; None for a new run, and once it has been read."""
-        return self._resume_from.path if self._resume_from is not None else None
+        return self._beginning.checkpoint.path if isinstance(self._beginning, Resumed) else None
 
     def restore(self) -> bool:
-        """Put the attached state and the run's counts where the checkpoint has them; False when there is none.
+        """Let the training begin where it is to: put the attached state and the run's counts where the checkpoint has them.
 
-        Call it at the point of the training at which `advance` is called, where everything is to go on.
+        Call it at the point of the training at which `advance` is called, where everything is to go on, and before that.
+        Returns whether the run is resumed; a new one may have got weights to begin with.
         """
-        if self._resume_from is None or self._saver is None or self._saver.state is None:
+        beginning, self._beginning = self._beginning, None
+        if self._evaluator is not None and self._state is not None and self.step == 0:
+            with self._state.policy(self.seed):  # what cannot be lent is better known now than after hours
+                pass
+        if beginning is None:
             return False
-        checkpoint, self._resume_from = self._resume_from, None
-        data = checkpoint.data
-        self._saver.state.read_state(checkpoint.path)
+        if self._state is None:
+            raise RlctlError(
+                f"{self.info.worker} attaches no state, so it can neither be resumed nor begin with weights"
+            )
+        if isinstance(beginning, Weights):
+            beginning.read(self._state)
+            return False
+        data = beginning.checkpoint.data
+        self._state.read_state(beginning.checkpoint.path)
         self.step, self.episodes = int(data["step"]), int(data["episodes"])
         self._returns.extend(map(float, data["returns"]))  # those that are no JSON stand there as "nan" and "inf"
-        self._started -= float(data["seconds"])
-        self._beats = deque([(self._seconds(), self.step)], maxlen=11)
-        self._saver.resumed_at(self.step, self._seconds())
+        self._pace.resume(float(data["seconds"]), self.step)
+        if self._saver is not None:
+            self._saver.resumed_from(beginning.checkpoint, self._pace.seconds())
         return True
 
     def limit_resume(self, reason: str) -> None:
@@ -122,12 +131,14 @@ class Run:
         append_event(self.directory.events, "resume_limited", **event)
         print(f"rlctl: this run resumes as `state`, not `exact`: {reason}", file=sys.stderr, flush=True)
 
-    def save(self, reason: str = "periodic") -> None:
-        """Save a checkpoint now; the caller says that this is a safe point."""
-        if self._saver is not None and self._resume_from is None:
-            returns = [value if math.isfinite(value) else repr(value) for value in self._returns]
-            counters = {"step": self.step, "episodes": self.episodes, "returns": returns}
-            self._saver.save({**counters, "seconds": round(self._seconds(), 3)}, self._seconds(), reason)
+    def save(self, reason: str = "periodic") -> Checkpoint | None:
+        """Save a checkpoint now, if this step has none; the caller says that this is a safe point."""
+        if self._saver is None or self._beginning is not None:
+            return None
+        returns = [value if math.isfinite(value) else repr(value) for value in self._returns]
+        counters = {"step": self.step, "episodes": self.episodes, "returns": returns}
+        seconds = self._pace.seconds()
+        return self._saver.save({**counters, "seconds": round(seconds, 3)}, seconds, reason)
 
     def advance(self, step: int, *, safe: bool = True) -> bool:
         """Say that `step` environment steps have been taken in all; returns whether to go on.
@@ -136,27 +147,67 @@ class Run:
         budget is used up or somebody wants the run to end; `stop` then says which. A library whose own loop already
         ends at `total_timesteps` may go on to its natural end when `stop.kind == "timesteps"`.
 
-        `safe` says that the attached state is whole here, so that it may be saved: checkpoints are made in this call.
+        `safe` says that the attached state is whole here, so that it may be saved and evaluated: both happen in this call.
         """
+        if self._beginning is not None:
+            raise RlctlError(
+                f"{self.info.worker} began to train without `run.restore()`: it would not begin where it is to"
+            )
         self.at_safe_point = safe
         self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
-        seconds = self._seconds()
+        seconds = self._pace.seconds()
         if seconds >= self._next_beat:
             self._beat(seconds)
         if self._dispatcher.wants("rlctl_step"):
             self._dispatcher.call("rlctl_step", progress=self.progress())
         if self.stop is None:
             self._look_for_stop()
-        if safe and self._saver is not None:
+        if safe:
+            self._at_safe_point(seconds)
+        self.at_safe_point = False
+        return self.stop is None
+
+    def _at_safe_point(self, seconds: float) -> None:
+        evaluator = self._evaluator
+        if self.stop is None and evaluator is not None and evaluator.is_due(self.step, self.episodes):
+            self._evaluate()
+        if self._saver is not None:
             if self.stop is not None and self.stop.kind != "timesteps":
                 self.save("final")
             elif self._saver.is_due(self.step, seconds):
                 self.save()
-        self.at_safe_point = False
-        return self.stop is None
 
-    def _seconds(self) -> float:
-        return time.perf_counter() - self._started
+    def _evaluate(self) -> None:
+        """Evaluate the policy as it is, saved first: what was measured can be had; and end the run if that says so."""
+        evaluator = self._evaluator
+        if evaluator is None or self._state is None:
+            return
+        saved = self.save("evaluation")
+        evaluation = evaluator.evaluate(
+            self._state,
+            self._goes_on,
+            step=self.step,
+            episodes=self.episodes,
+            checkpoint=saved.sha256() if saved is not None else None,
+            training_return_mean=self.return_mean,
+            seconds=self._pace.seconds(),
+        )
+        if evaluation is None:
+            return
+        if self._saver is not None:
+            self._saver.keep = evaluator.steps_to_keep()
+        self.record_metrics(evaluation.metrics())
+        self._dispatcher.call("rlctl_evaluation_ended", evaluation=evaluation)
+        reason = evaluator.reason_to_stop()
+        if reason is not None and self.stop is None:
+            self.stop = Stop("early_stopping", reason)
+
+    def _goes_on(self) -> bool:
+        """Beat the heart during an evaluation; returns whether to go on with it."""
+        seconds = self._pace.seconds()
+        if seconds >= self._next_beat:
+            self._beat(seconds)
+        return self.stop is None or self.stop.kind != "request"
 
     def record_episode(
         self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
@@ -168,10 +219,14 @@ class Run:
             episode_return=float(episode_return),
             length=int(length),
             env_index=int(env_index),
-            seconds=self._seconds(),
+            seconds=self._pace.seconds(),
         )
         self.episodes += 1
         self._returns.append(episode.episode_return)
+        if self._early_stopping is not None and self.stop is None:
+            reason = stops_after_episode(self._early_stopping, episode.step, self._returns)
+            if reason is not None:
+                self.stop = Stop("early_stopping", reason)
         self._dispatcher.call("rlctl_episode_ended", episode=episode)
 
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
@@ -179,16 +234,28 @@ class Run:
         if values and self._dispatcher.wants("rlctl_metrics"):
             at = self.step if step is None else int(step)
             numbers = {name: float(value) for name, value in values.items()}  # numpy's NaN would not be seen as one
-            metrics = Metrics(step=at, seconds=self._seconds(), values=numbers)
+            metrics = Metrics(step=at, seconds=self._pace.seconds(), values=numbers)
             self._dispatcher.call("rlctl_metrics", metrics=metrics)
 
     # ---- what the process around it calls --------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start the clock and tell the callbacks; the process calls it, not the backend."""
-        self._started = self._launched = time.perf_counter()
+        self._pace.start()
         self._dispatcher.call("rlctl_training_started", run=self.info)
         self._beat(0.0)
+
+    def finish(self) -> None:
+        """Save what the training has become, and evaluate it if it came to its own end; the process calls it."""
+        self.save("final")
+        stopped = self.stop is not None and self.stop.kind == "request"
+        if self._evaluator is not None and not stopped and self._evaluator.evaluated_step != self.step:
+            self._evaluate()
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The best evaluation so far."""
+        return None if self._evaluator is None else self._evaluator.best()
 
     def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
         """Ask for an end at the next `advance`; the first request holds. Safe to call from a signal handler."""
@@ -197,13 +264,12 @@ class Run:
 
     def progress(self) -> Progress:
         """Return how far the run is."""
-        seconds = self._seconds()
-        then, step = self._beats[0]
+        seconds = self._pace.seconds()
         return Progress(
             step=self.step,
             episodes=self.episodes,
             seconds=seconds,
-            steps_per_second=(self.step - step) / (seconds - then) if seconds > then and self.step > step else None,
+            steps_per_second=self._pace.rate(seconds, self.step),
             return_mean=self.return_mean,
         )
 
@@ -213,34 +279,24 @@ class Run:
         return sum(self._returns) / len(self._returns) if self._returns else None
 
     def _look_for_stop(self) -> None:
-        if self._stop_at is not None and self.step >= self._stop_at:
-            self.stop = Stop("request", f"stop_at = {self._stop_at} reached")
-        elif self.total_timesteps is not None and self.step >= self.total_timesteps:
-            self.stop = Stop("timesteps", f"total_timesteps = {self.total_timesteps} reached")
-        elif self.total_episodes is not None and self.episodes >= self.total_episodes:
-            self.stop = Stop("episodes", f"total_episodes = {self.total_episodes} reached")
-        elif self._dispatcher.wants("rlctl_should_stop"):
+        self.stop = self._limits.reached(self.step, self.episodes)
+        if self.stop is None and self._dispatcher.wants("rlctl_should_stop"):
             answer = self._dispatcher.first("rlctl_should_stop", progress=self.progress())
             if answer is not None:
                 self.stop = Stop("hook", f"{answer[0]}: {answer[1]}")
 
     def _beat(self, seconds: float) -> None:
         self._next_beat = seconds + BEAT_SECONDS
-        self._beats.append((seconds, self.step))
+        self._pace.look(seconds, self.step)
         if self._status is not None:
             self._status.write("running", self.progress(), self._eta())
-        if self._time_limit is not None and time.perf_counter() - self._launched >= self._time_limit:
+        if self._time_limit is not None and self._pace.seconds_here() >= self._time_limit:
             self.request_stop(f"time_limit = {self._time_limit:g} s reached")
         request = read_json(self.directory.stop_request)
         if request is not None:
             self.request_stop(str(request.get("reason", "requested")), kind=str(request.get("kind", "request")))
 
     def _eta(self) -> float | None:
-        """Return the estimated seconds left, from the overall rate; None before anything is known."""
-        seconds = self._seconds()
-        total, done = (
-            (self.total_timesteps, self.step)
-            if self.total_timesteps is not None
-            else (self.total_episodes, self.episodes)
-        )
-        return None if not total or not done else max(0.0, (total - done) * seconds / done)
+        if self.total_timesteps is not None:
+            return self._pace.left(self.total_timesteps, self.step)
+        return self._pace.left(self.total_episodes, self.episodes)

@@ -6,19 +6,19 @@ import contextlib
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
 from rlctl.errors import RlctlError
-from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
+from rlctl.runs.checkpoints import MILESTONE, Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
 from rlctl.worker.protocol import Resumable
 
 _VERSIONED = ("rlctl", "torch", "numpy", "gymnasium", "stable-baselines3", "mujoco", "ale-py")
-CUT_BACK = ("episodes.jsonl", "metrics.jsonl")
+CUT_BACK = ("episodes.jsonl", "metrics.jsonl", "evaluations.jsonl")
 """Files whose length is part of a checkpoint: a resumed run cuts them back to it, so that its curve is one."""
 
 
@@ -31,11 +31,14 @@ class Saver:
     every_steps: int | None = None
     every_seconds: float | None = None
     keep_last: int | None = None
+    milestones: Sequence[int] = ()
     on_error: str = "continue"
     on_saved: Callable[[Checkpoint, str], None] = lambda _, __: None
     report: Callable[[str], None] = print
     state: Resumable | None = None
-    saved_step: int | None = None
+    last: Checkpoint | None = None
+    keep: set[int] = field(factory=set)
+    """Steps whose checkpoints are kept besides the last ones."""
     _last_step: int = 0
     _last_seconds: float = 0.0
     _folder: CheckpointFolder = field(init=False)
@@ -44,26 +47,35 @@ class Saver:
         self._folder = CheckpointFolder(self.directory.path / "checkpoints")
         self._folder.sweep()
 
-    def resumed_at(self, step: int, seconds: float) -> None:
-        """Count from `step` and `seconds`, which were restored from a checkpoint."""
-        self.saved_step = self._last_step = step
+    def resumed_from(self, checkpoint: Checkpoint, seconds: float) -> None:
+        """Count from a checkpoint, which was restored."""
+        self.last, self._last_step = checkpoint, checkpoint.step
         self._last_seconds = seconds
 
+    def saved_at(self, step: int) -> Checkpoint | None:
+        """Return the checkpoint of this step, if it is the last one."""
+        return self.last if self.last is not None and self.last.step == step else None
+
     def is_due(self, step: int, seconds: float) -> bool:
-        """Return whether so many steps or seconds have passed since the last one."""
-        if self.state is None or step == self.saved_step:
+        """Return whether so many steps or seconds have passed since the last one, or a milestone."""
+        if self.state is None or self.saved_at(step) is not None:
             return False
         by_steps = self.every_steps is not None and step // self.every_steps > self._last_step // self.every_steps
-        return by_steps or (self.every_seconds is not None and seconds - self._last_seconds >= self.every_seconds)
+        by_seconds = self.every_seconds is not None and seconds - self._last_seconds >= self.every_seconds
+        return by_steps or by_seconds or self._passes_milestone(step)
+
+    def _passes_milestone(self, step: int) -> bool:
+        return any(self._last_step < milestone <= step for milestone in self.milestones)
 
     def save(self, counters: Mapping[str, Any], seconds: float, reason: str) -> Checkpoint | None:
-        """Save the attached state as of now; None when there is nothing to save or it is saved already.
+        """Save the attached state as of now, if it is not saved already; None when there is nothing to save.
 
         A failing disk is reported and leaves the checkpoints before it whole; with `on_error: stop` it is raised.
         """
         step = int(counters["step"])
-        if self.state is None or step == self.saved_step:
-            return None
+        if self.state is None or self.saved_at(step) is not None:
+            return self.saved_at(step)
+        reason = MILESTONE if self._passes_milestone(step) else reason
         self._last_step, self._last_seconds = step, seconds
         try:
             saved = self._write(counters, reason)
@@ -77,8 +89,8 @@ class Saver:
         except BaseException:
             self._folder.sweep()
             raise
-        self.saved_step = step
-        self._folder.prune(self.keep_last)
+        self.last = saved
+        self._folder.prune(self.keep_last, self.keep)
         self.on_saved(saved, reason)
         return saved
 

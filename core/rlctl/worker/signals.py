@@ -10,7 +10,8 @@ import time
 from types import FrameType
 
 from rlctl.errors import ExitCode
-from rlctl.worker.run import Run, Stop
+from rlctl.worker.run import Run
+from rlctl.worker.stopping import Stop
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _REPEAT_SECONDS = 0.5

@@ -8,6 +8,9 @@ _FLUSH = Parameter(
 _INTERVAL = Parameter(
     name="interval", kinds=("number",), default=10.0, exclusive_minimum=0, doc="Seconds between lines without a terminal."
 )  # fmt: skip
+_WINDOW = Parameter(
+    name="window", kinds=("integer",), default=100, minimum=1, doc="Episodes over which the return is smoothed."
+)  # fmt: skip
 
 
 @hookimpl
@@ -25,6 +28,14 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
             factory="rlctl_callbacks.tensorboard:TensorBoard",
             options=(_FLUSH,),
             requires=("tensorboard",),
+        ),
+        CallbackDescriptor(
+            name="curves",
+            summary="plots/training_curves.png in the run's directory, at its end",
+            factory="rlctl_callbacks.curves:Curves",
+            options=(_WINDOW,),
+            process=Process.HOST,
+            requires=("matplotlib>=3.8",),
         ),
         CallbackDescriptor(
             name="progress",

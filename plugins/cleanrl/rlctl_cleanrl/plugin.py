@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
+    Mode,
     ObservationSpace,
     Resume,
     RunConfig,
@@ -35,6 +36,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             estimated_memory_mb=500,
             upstream="cleanrl",
             resume=Resume.EXACT,
+            modes=(Mode.TRAIN, Mode.EVALUATE),
             setup="rlctl_cleanrl.setup:setup",
         )
     ]

@@ -6,9 +6,10 @@ What a script makes anew from its arguments (writers, functions, devices) is no 
 
 from __future__ import annotations
 
+import contextlib
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gymnasium import spaces
 from safetensors.torch import load_file
 from torch import nn
 
+from rlctl import RlctlError
 from rlctl.gym.env_state import (
     data_attributes,
     env_state,
@@ -29,7 +31,9 @@ from rlctl.gym.env_state import (
 )
 from rlctl.gym.replay import replay_data, set_replay_data
 from rlctl.torch.data import read_data, write_data, write_tensors
-from rlctl.torch.random_state import random_states, set_random_states
+from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
+from rlctl.torch.weights import read_torch_file, take_weights
+from rlctl_cleanrl.policy import ScriptPolicy, set_statistics, statistics_of
 
 _NOT_STATE = frozenset({"range", "args", "writer", "device", "run_name"})
 _SPACES = ("single_action_space", "single_observation_space", "action_space", "observation_space")
@@ -41,6 +45,7 @@ class ScriptState:
     def __init__(self, with_replay_buffer: bool) -> None:
         self.script: dict[str, Any] = {}
         self.iterations = 0
+        self._exploration_step: int | None = None
         self._with_replay_buffer = with_replay_buffer
 
     def limits(self) -> Iterator[str]:
@@ -70,6 +75,9 @@ class ScriptState:
         write_data(folder, "variables", {name: value for name, value in self._own() if _is_state(value)})
         write_data(folder, "random", random_states())
         write_data(folder, "environments", {name: _vector_state(envs) for name, envs in self._vector_envs().items()})
+        statistics = statistics_of(self._envs())
+        if statistics:
+            write_data(folder, "normalization", statistics)
         write_data(folder, "loop", {"iterations": self.iterations})
         if self._with_replay_buffer:
             write_data(folder, "replay", {name: replay_data(value) for name, value in self._buffers().items()})
@@ -90,6 +98,54 @@ class ScriptState:
         for name, state in read_data(folder, "environments").items():
             _set_vector_state(vector_envs[name], state)
         set_random_states(read_data(folder, "random"))
+
+    # ---- what is lent and taken ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def policy(self, seed: int) -> Iterator[ScriptPolicy]:
+        """Lend the policy, as `rlctl.worker.protocol.Resumable` says."""
+        modules = self._instances(nn.Module)
+        training = {name: module.training for name, module in modules.items()}
+        step = self._exploration_step
+        with preserved_random_states(seed):
+            try:
+                for module in modules.values():
+                    module.eval()
+                now = int(self.script.get("global_step", 0)) if step is None else step
+                yield ScriptPolicy(self.script, statistics_of(self._envs()), now)
+            finally:
+                for name, module in modules.items():
+                    module.train(training[name])
+
+    def read_weights(self, folder: Path) -> None:
+        """Take the networks of a checkpoint, and the statistics by which its observations were normalised."""
+        take_weights(self._instances(nn.Module), load_file(folder / "weights.safetensors"), folder)
+        if (folder / "normalization.json").exists():
+            set_statistics(self._envs(), read_data(folder, "normalization"))
+        self._exploration_step = int(read_data(folder, "variables").get("global_step", 0))
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        """Take the networks of a `.cleanrl_model`: the weights of one network, or of actor and critics one after the other."""
+        saved = read_torch_file(path, path, trust)
+        networks = self._instances(nn.Module)
+        if isinstance(saved, Mapping):
+            known: list[str] = [name for name in ("q_network", "agent", "actor") if name in networks]
+            found = dict.fromkeys(known[:1], saved)
+        else:
+            names = [name for name in networks if "target" not in name and name != "agent"]
+            found = dict(zip(names, saved, strict=False))
+        if not found or not all(isinstance(state, Mapping) for state in found.values()):
+            raise RlctlError(f"{path} holds no weights of this script's networks ({', '.join(networks)}).")
+        tensors = {f"{name}/{key}": tensor for name, state in found.items() for key, tensor in state.items()}
+        take_weights({name: networks[name] for name in found}, tensors, path)
+        for name, module in networks.items():
+            source = _target_of(name, found)
+            if source is not None:
+                module.load_state_dict(networks[source].state_dict())
+        self._exploration_step = int(self.script["args"].total_timesteps)
+
+    def _envs(self) -> list[Any]:
+        return [env for envs in self._vector_envs().values() for env in envs.envs]
 
     def _own(self) -> list[tuple[str, Any]]:
         return [(n, v) for n, v in self.script.items() if n not in _NOT_STATE and not n.startswith("__")]
@@ -118,6 +174,15 @@ class ScriptState:
             self.script[name] = value.to(self.script.get("device", "cpu"))
         else:
             self.script[name] = value
+
+
+def _target_of(name: str, found: Mapping[str, Any]) -> str | None:
+    """Return the network whose copy a target network is, by the names that scripts give them."""
+    if "target" not in name:
+        return None
+    plain = name.replace("target_", "").replace("_target", "")
+    sources = (plain, "q_network" if plain == "network" else plain)
+    return next((source for source in sources if source in found), None)
 
 
 def _is_made_anew(value: Any) -> bool:

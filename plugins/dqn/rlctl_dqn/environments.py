@@ -22,7 +22,7 @@ class Environments:
         self._envs: list[gymnasium.Env[Any, Any]] = [make_env(run.env) for _ in range(run.env.get("num_envs") or 1)]
         for reason in inexact(self._envs):
             run.limit_resume(reason)
-        self._start = int(self._envs[0].action_space.start)  # type: ignore[attr-defined]
+        self.first_action = int(self._envs[0].action_space.start)  # type: ignore[attr-defined]
         self.num_actions = int(self._envs[0].action_space.n)  # type: ignore[attr-defined]
         (self.observation_size,) = self._envs[0].observation_space.shape or (0,)
         first = [env.reset(seed=run.seed + index)[0] for index, env in enumerate(self._envs)]
@@ -37,7 +37,7 @@ class Environments:
         """Take one action in each environment, store the transitions, report episodes that ended at `step`."""
         for index, env in enumerate(self._envs):
             action = int(actions[index])
-            observation, reward, terminated, truncated, _ = env.step(action + self._start)
+            observation, reward, terminated, truncated, _ = env.step(action + self.first_action)
             buffer.add(self.observations[index], action, float(reward), observation, terminated)
             self._returns[index] += float(reward)
             self._lengths[index] += 1

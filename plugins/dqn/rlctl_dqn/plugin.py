@@ -1,6 +1,6 @@
 """What this package brings to rlctl: descriptors only."""
 
-from rlctl import ActionSpace, AlgorithmDescriptor, ObservationSpace, Resume, WorkerDescriptor, hookimpl
+from rlctl import ActionSpace, AlgorithmDescriptor, Mode, ObservationSpace, Resume, WorkerDescriptor, hookimpl
 
 
 @hookimpl
@@ -24,5 +24,6 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             requires=("torch>=2.3", "gymnasium>=1.0", "numpy>=1.26", "safetensors"),
             estimated_memory_mb=400,
             resume=Resume.EXACT,
+            modes=(Mode.TRAIN, Mode.EVALUATE),
         )
     ]

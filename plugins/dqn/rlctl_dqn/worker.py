@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rlctl import Run
+from rlctl import RlctlError, Run
 from rlctl.gym.env_state import generator_from
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.devices import limit_threads, resolve_device
-from rlctl.torch.random_state import random_states, seed_everything, set_random_states
+from rlctl.torch.random_state import preserved_random_states, random_states, seed_everything, set_random_states
+from rlctl.torch.weights import take_weights
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
 from rlctl_dqn.environments import Environments
+from rlctl_dqn.policy import DqnPolicy
 from rlctl_dqn.replay_buffer import ReplayBuffer
 
 METRICS_EVERY = 100
@@ -54,6 +59,7 @@ class Training:
         self.buffer = ReplayBuffer(self.settings.buffer_size, self.envs.observation_size, device)
         self.step = 0
         self.updates = 0
+        self._exploration_step: int | None = None
 
     def iterate(self) -> None:
         """Take one step in each environment and the updates that fall due with it."""
@@ -75,6 +81,15 @@ class Training:
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
             values = {name: value.item() for name, value in learned.items()} | schedule
             self._run.record_metrics(values, step=step)
+
+    # ---- what is lent ----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def policy(self, seed: int) -> Iterator[DqnPolicy]:
+        """Lend the policy, as `rlctl.worker.protocol.Resumable` says."""
+        with preserved_random_states(seed):
+            step = self.step if self._exploration_step is None else self._exploration_step
+            yield DqnPolicy(self.agent, self.envs.first_action, step, seed)
 
     # ---- what is saved ---------------------------------------------------------------------------------------------
 
@@ -106,3 +121,22 @@ class Training:
         random = read_data(folder, "random")
         self.generator = generator_from(random.pop("generator"))
         set_random_states(random)
+
+    def read_weights(self, folder: Path) -> None:
+        """Take the online network of a checkpoint; the target network begins as its copy."""
+        self._take(load_file(folder / "weights.safetensors"), folder)
+        self._exploration_step = read_data(folder, "counts")["step"]
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        """Take the network of a `q_network.safetensors`, which every run leaves in backend/."""
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise RlctlError(f"{path} is no safetensors file: {error}") from error
+        self._take(tensors, path)
+        self._exploration_step = self._run.horizon
+
+    def _take(self, tensors: dict[str, torch.Tensor], source: Path) -> None:
+        named = {f"online/{name}": tensor for name, tensor in tensors.items()}
+        take_weights({"online": self.agent.online}, named, source)
+        self.agent.target.load_state_dict(self.agent.online.state_dict())

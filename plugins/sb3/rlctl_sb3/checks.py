@@ -12,6 +12,11 @@ from rlctl.errors import did_you_mean
 ACTIVATIONS = ("relu", "tanh", "elu", "silu")
 NOISES = ("normal", "ornstein_uhlenbeck")
 SCHEDULES = ("linear",)
+NORMALIZE = {
+    "norm_obs": bool, "norm_reward": bool, "clip_obs": float, "clip_reward": float, "gamma": float, "epsilon": float,
+    "norm_obs_keys": list,
+}  # fmt: skip
+"""Arguments of VecNormalize, and what they are."""
 _DOTTED = re.compile(r"[\w.]+:[\w.]+")
 _CLASS_KEYS = ("features_extractor_class", "optimizer_class")
 
@@ -24,6 +29,8 @@ def problems_in(hyperparameters: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _keys(path, value, {"use", "sigma", "mean"}, {"use", "sigma"})
             yield from _choice(f"{path}.use", value.get("use", NOISES[0]), NOISES)
             yield from _numbers(path, value, ("sigma", "mean"))
+        elif name == "normalize":
+            yield from _normalize(path, value)
         elif name == "policy_kwargs" and isinstance(value, Mapping):
             yield from _policy(path, value)
         elif isinstance(value, Mapping) and name not in ("replay_buffer_kwargs", "rollout_buffer_kwargs"):
@@ -32,6 +39,17 @@ def problems_in(hyperparameters: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _numbers(path, value, ("start", "end"))
         elif name.endswith("_class") and isinstance(value, str):
             yield from _class_name(path, value)
+
+
+def _normalize(path: str, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        return
+    yield from _keys(path, value, set(NORMALIZE), set())
+    for key, item in value.items():
+        kind = NORMALIZE.get(key)
+        is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+        if kind is not None and not (is_number if kind is float else isinstance(item, kind)):
+            yield Problem(f"{path}.{key}", f"expected a {kind.__name__}, got {item!r}")
 
 
 def _policy(path: str, value: Mapping[str, Any]) -> Iterator[Problem]:

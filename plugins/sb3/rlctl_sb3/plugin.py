@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
+    Mode,
     ObservationSpace,
     Problem,
     Resume,
@@ -58,6 +59,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             estimated_memory_mb=500,
             upstream="stable-baselines3",
             resume=Resume.EXACT,
+            modes=(Mode.TRAIN, Mode.EVALUATE),
         )
     ]
 

@@ -28,9 +28,24 @@ _NOTES = {
 }
 
 
+NORMALIZE = Parameter(
+    name="normalize",
+    kinds=("boolean", "object"),
+    default=False,
+    doc="Normalise observations and rewards by running statistics: true, or a mapping of arguments of SB3's VecNormalize, "
+    "such as {norm_reward: false}. Its gamma is the algorithm's unless it says another.",
+)
+
+
 @functools.cache
 def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
-    """Return the settings of an SB3 algorithm (`ppo`, `sac`, ...); raises NotAvailableError without SB3."""
+    """Return what can be set of an SB3 algorithm (`ppo`, `sac`, ...) and around it; raises NotAvailableError without SB3."""
+    return (*constructor_parameters(algorithm), NORMALIZE)
+
+
+@functools.cache
+def constructor_parameters(algorithm: str) -> tuple[Parameter, ...]:
+    """Return the arguments of the algorithm's constructor; raises NotAvailableError without SB3."""
     path = source_folder() / algorithm / f"{algorithm}.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
     cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == algorithm.upper())

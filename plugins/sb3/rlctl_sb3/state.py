@@ -5,6 +5,11 @@ What SB3 does not save: the last observations and episode starts, the environmen
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +18,13 @@ from safetensors.torch import load_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from rlctl import RlctlError
 from rlctl.gym.env_state import data_attributes, env_state, set_env_state, set_space_generator, space_generators
 from rlctl.gym.replay import replay_data, set_replay_data
 from rlctl.torch.data import read_data, write_data, write_tensors
-from rlctl.torch.random_state import random_states, set_random_states
+from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
+from rlctl.torch.weights import read_torch_file, take_weights
+from rlctl_sb3.policy import Sb3Policy
 
 # Of the model's plain attributes: what the configuration sets again, and what is no state.
 _FROM_CONFIG = frozenset({
@@ -24,6 +32,7 @@ _FROM_CONFIG = frozenset({
     "learning_rate", "lr_schedule", "_stats_window_size",
 })  # fmt: skip
 
+_STATISTICS = ("obs_rms", "ret_rms")
 _EXPLORATION = ("exploration_mat", "exploration_matrices")
 
 
@@ -45,6 +54,9 @@ class Sb3State:
         write_data(folder, "variables", {name: _at(model, name).data for name in _variables(model)})
         write_data(folder, "random", random_states())
         write_data(folder, "environments", self._environments())
+        normalized = model.get_vec_normalize_env()
+        if normalized is not None:
+            write_data(folder, "normalization", _normalization(normalized))
         attributes = {name: value for name, value in data_attributes(model).items() if name not in _FROM_CONFIG}
         write_data(folder, "exploration", {name: getattr(_exploration(model), name, None) for name in _EXPLORATION})
         write_data(
@@ -77,37 +89,103 @@ class Sb3State:
         if buffer is not None and (folder / "replay.json").exists():
             set_replay_data(buffer, read_data(folder, "replay"))
         self._set_environments(read_data(folder, "environments"))
+        normalized = model.get_vec_normalize_env()
+        if normalized is not None:
+            _set_normalization(normalized, read_data(folder, "normalization"))
         set_random_states(read_data(folder, "random"))
 
+    # ---- what is lent and taken ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def policy(self, seed: int) -> Iterator[Sb3Policy]:
+        """Lend the policy, as `rlctl.worker.protocol.Resumable` says."""
+        model = self._model
+        training, space = model.policy.training, model.action_space
+        with preserved_random_states(seed):
+            model.action_space = copy.deepcopy(space)  # SB3's DQN explores by drawing from it
+            model.action_space.seed(seed)
+            try:
+                yield Sb3Policy(model)
+            finally:
+                model.action_space = space
+                model.policy.set_training_mode(training)
+
+    def read_weights(self, folder: Path) -> None:
+        """Take the networks of a checkpoint, and the statistics by which its observations were normalised."""
+        self._take(load_file(folder / "weights.safetensors"), folder)
+        normalized = self._model.get_vec_normalize_env()
+        if normalized is not None and (folder / "normalization.json").exists():
+            _set_statistics(normalized, read_data(folder, "normalization"))
+        rate = read_data(folder, "model")["attributes"].get("exploration_rate")
+        if rate is not None:  # a new training sets its own with the first step
+            vars(self._model)["exploration_rate"] = rate
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        """Take the networks of a zip that SB3's `save` wrote; only its tensors are read, nothing is unpickled without trust."""
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open("policy.pth") as file:
+                tensors = read_torch_file(io.BytesIO(file.read()), path, trust)
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise RlctlError(f"{path} is no model of Stable-Baselines3: {error}") from error
+        self._take({f"policy/{name}": tensor for name, tensor in tensors.items()}, path)
+        normalized, statistics = self._model.get_vec_normalize_env(), path.with_name("vecnormalize.pkl")
+        if normalized is not None:
+            if not (trust and statistics.exists()):
+                raise RlctlError(
+                    f"the observations are normalised, and {statistics} is a pickle, which is only read with --trust."
+                )
+            _set_statistics(normalized, _normalization(VecNormalize.load(str(statistics), normalized.venv)))
+
+    def _take(self, tensors: dict[str, torch.Tensor], source: Path) -> None:
+        networks = {name: _at(self._model, name) for name in self._model._get_torch_save_params()[0]}  # noqa: SLF001
+        modules = {name: module for name, module in networks.items() if isinstance(module, torch.nn.Module)}
+        take_weights(modules, tensors, source)
+
+    # ---- environments ----------------------------------------------------------------------------------------------
+
     def _environments(self) -> dict[str, Any]:
-        venv = self._model.get_env()
-        state: dict[str, Any] = {"action_space": dict(space_generators(self._model.action_space)), "normalize": []}
-        while venv is not None and not isinstance(venv, DummyVecEnv):
-            if isinstance(venv, VecNormalize):
-                state["normalize"].append({"own": data_attributes(venv), **_statistics(venv)})
-            venv = venv.venv  # type: ignore[attr-defined]
-        assert isinstance(venv, DummyVecEnv)
-        return {**state, "envs": [env_state(env) for env in venv.envs]}
+        generators = dict(space_generators(self._model.action_space))
+        return {"action_space": generators, "envs": [env_state(env) for env in self._envs()]}
 
     def _set_environments(self, state: dict[str, Any]) -> None:
-        venv = self._model.get_env()
-        saved = iter(state["normalize"])
-        while venv is not None and not isinstance(venv, DummyVecEnv):
-            if isinstance(venv, VecNormalize):
-                values = next(saved)
-                vars(venv).update(values.pop("own"))
-                for name, statistics in values.items():
-                    vars(getattr(venv, name)).update(statistics)
-            venv = venv.venv  # type: ignore[attr-defined]
-        assert isinstance(venv, DummyVecEnv)
-        for env, values in zip(venv.envs, state["envs"], strict=True):
+        for env, values in zip(self._envs(), state["envs"], strict=True):
             set_env_state(env, values)
         for path, generator in state["action_space"].items():
             set_space_generator(self._model.action_space, path, generator)
 
+    def _envs(self) -> list[Any]:
+        venv: Any = self._model.get_env()
+        while not isinstance(venv, DummyVecEnv):
+            venv = venv.venv
+        envs: list[Any] = venv.envs
+        return envs
 
-def _statistics(venv: VecNormalize) -> dict[str, Any]:
-    return {name: data_attributes(getattr(venv, name)) for name in ("obs_rms", "ret_rms") if hasattr(venv, name)}
+
+def _normalization(venv: VecNormalize) -> dict[str, Any]:
+    """Return everything that a VecNormalize has learned, as data; of a dictionary of observations for each of its keys."""
+    return {
+        "own": data_attributes(venv),
+        **{
+            name: {key: data_attributes(part) for key, part in _parts(getattr(venv, name)).items()}
+            for name in _STATISTICS
+            if hasattr(venv, name)
+        },
+    }
+
+
+def _set_normalization(venv: VecNormalize, state: dict[str, Any]) -> None:
+    vars(venv).update(state["own"])
+    _set_statistics(venv, state)
+
+
+def _set_statistics(venv: VecNormalize, state: dict[str, Any]) -> None:
+    for name in _STATISTICS:
+        for key, values in state.get(name, {}).items():
+            vars(_parts(getattr(venv, name))[key]).update(values)
+
+
+def _parts(statistics: Any) -> dict[str, Any]:
+    return statistics if isinstance(statistics, dict) else {"": statistics}
 
 
 def _noises(model: BaseAlgorithm) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from rlctl import Run
 from rlctl.gym.env_state import inexact
 from rlctl.gym.environments import make_env
 from rlctl.torch.devices import limit_threads, resolve_device
-from rlctl_sb3.signatures import hyperparameters
+from rlctl_sb3.signatures import constructor_parameters
 from rlctl_sb3.state import Sb3State
 from rlctl_sb3.values import constructor_arguments
 
@@ -48,13 +49,11 @@ class Sb3Worker:
         """Build the algorithm as its users do, let it learn, and leave SB3's own backend/model.zip."""
         limit_threads(run.threads)
         name = run.info.algo
-        envs = DummyVecEnv([lambda: Monitor(make_env(run.env, render_mode=None))] * (run.env.get("num_envs") or 1))
-        for reason in inexact(envs.envs):
-            run.limit_resume(reason)
+        envs = _make_envs(run)
         space = envs.action_space
         num_actions = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else 0
         algorithm: type[BaseAlgorithm] = getattr(stable_baselines3, name.upper())
-        arguments = constructor_arguments(run.hyperparameters, hyperparameters(name), num_actions)
+        arguments = constructor_arguments(run.hyperparameters, constructor_parameters(name), num_actions)
         device = str(resolve_device(run.device))
         model = algorithm(env=envs, seed=run.seed, device=device, verbose=0, **arguments)
         model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
@@ -68,7 +67,21 @@ class Sb3Worker:
         with contextlib.suppress(_Stopped):
             model.learn(total_timesteps=horizon, callback=_RunCallback(run))
         model.save(run.directory.backend / "model.zip")
+        if isinstance(envs, VecNormalize):
+            envs.save(str(run.directory.backend / "vecnormalize.pkl"))
         envs.close()
+
+
+def _make_envs(run: Run) -> VecEnv:
+    """Return the training environments, monitored, and normalised if that is asked for."""
+    envs = DummyVecEnv([lambda: Monitor(make_env(run.env, render_mode=None))] * (run.env.get("num_envs") or 1))
+    for reason in inexact(envs.envs):
+        run.limit_resume(reason)
+    normalize = run.hyperparameters.get("normalize")
+    if not normalize:
+        return envs
+    arguments = dict(normalize) if isinstance(normalize, Mapping) else {}
+    return VecNormalize(envs, **{"gamma": run.hyperparameters["gamma"], **arguments})
 
 
 def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:

@@ -1,0 +1,201 @@
+"""Evaluations as data: what is to be measured of a policy, what was, and the seeds that training never sees."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+SEED_LIMIT = 2**31
+"""Seeds of evaluations are below it: every library takes such."""
+
+MAX_NUM_ENVS = 16
+"""Environments that an evaluation steps side by side, unless it is told otherwise."""
+
+
+@frozen(kw_only=True)
+class EvaluationRequest:
+    """What to measure: one episode for each of `seeds`, in `num_envs` environments side by side.
+
+    `env` is the `env` mapping of a configuration. `greedy` takes the best action, otherwise the policy samples. `gamma`
+    asks for discounted returns as well. `video` is a folder for a film of each episode of the first environment.
+    `time_limit` in seconds: when it is over, the episodes that have ended are the result.
+    """
+
+    env: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    num_envs: int
+    greedy: bool = True
+    gamma: float | None = None
+    time_limit: float | None = None
+    video: str | None = None
+
+
+@frozen(kw_only=True)
+class EvaluatedEpisode:
+    """One episode: the seed of its reset, undiscounted return, length in steps, and how it ended."""
+
+    seed: int
+    episode_return: float
+    length: int
+    terminated: bool
+    discounted_return: float | None = None
+
+
+@frozen(kw_only=True)
+class Evaluation:
+    """What an evaluation measured, and of what.
+
+    `step` and `episodes` are the run's counts; `checkpoint` the sha256 of the bundle that holds the very policy.
+    `training_return_mean` is the mean of the last 100 training episodes at that time; `best` that no evaluation before was
+    better. `seconds` since training started, `duration` in seconds.
+    """
+
+    step: int
+    episodes: int
+    checkpoint: str | None
+    measured: tuple[EvaluatedEpisode, ...]
+    greedy: bool = True
+    gamma: float | None = None
+    training_return_mean: float | None = None
+    best: bool = False
+    seconds: float = 0.0
+    duration: float = 0.0
+    videos: tuple[str, ...] = field(default=())
+
+    @property
+    def returns(self) -> list[float]:
+        """The undiscounted return of each episode."""
+        return [item.episode_return for item in self.measured]
+
+    @property
+    def return_mean(self) -> float:
+        """Their mean; not a number if one is not."""
+        return _mean(self.returns)
+
+    @property
+    def return_std(self) -> float:
+        """Their standard deviation over the episodes, with n in the denominator."""
+        finite = all(map(math.isfinite, self.returns))
+        return statistics.pstdev(self.returns) if self.returns and finite else math.nan
+
+    @property
+    def length_mean(self) -> float:
+        """Mean length of the episodes in steps."""
+        return _mean([item.length for item in self.measured])
+
+    @property
+    def discounted_return_mean(self) -> float | None:
+        """Mean discounted return; None when it was not asked for."""
+        values = [item.discounted_return for item in self.measured if item.discounted_return is not None]
+        return _mean(values) if values else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return what is reported as scalars, under rlctl's names."""
+        found = {
+            "evaluation/return_mean": self.return_mean,
+            "evaluation/return_std": self.return_std,
+            "evaluation/length_mean": self.length_mean,
+            "evaluation/discounted_return_mean": self.discounted_return_mean,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line of evaluations.jsonl; numbers that are none in JSON become texts such as "nan"."""
+        discounted = [item.discounted_return for item in self.measured]
+        return {
+            "step": self.step,
+            "episodes": self.episodes,
+            "checkpoint": self.checkpoint,
+            "return_mean": _legal(self.return_mean),
+            "return_std": _legal(self.return_std),
+            "length_mean": self.length_mean,
+            "discounted_return_mean": _legal(self.discounted_return_mean),
+            "best": self.best,
+            "greedy": self.greedy,
+            "gamma": self.gamma,
+            "training_return_mean": _legal(self.training_return_mean),
+            "seeds": [item.seed for item in self.measured],
+            "returns": [_legal(item.episode_return) for item in self.measured],
+            "lengths": [item.length for item in self.measured],
+            "terminated": [item.terminated for item in self.measured],
+            "discounted_returns": None if self.gamma is None else [_legal(value) for value in discounted],
+            "videos": list(self.videos),
+            "seconds": round(self.seconds, 3),
+            "duration": round(self.duration, 3),
+        }
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Evaluation:
+        """Read a line of evaluations.jsonl."""
+        discounted = line["discounted_returns"] or [None] * len(line["seeds"])
+        columns = zip(line["seeds"], line["returns"], line["lengths"], line["terminated"], discounted, strict=True)
+        measured = tuple(
+            EvaluatedEpisode(
+                seed=seed,
+                episode_return=float(value),
+                length=length,
+                terminated=terminated,
+                discounted_return=_number(discounted_return),
+            )
+            for seed, value, length, terminated, discounted_return in columns
+        )
+        return cls(
+            step=line["step"],
+            episodes=line["episodes"],
+            checkpoint=line["checkpoint"],
+            measured=measured,
+            greedy=line["greedy"],
+            gamma=line["gamma"],
+            training_return_mean=_number(line["training_return_mean"]),
+            best=line["best"],
+            seconds=line["seconds"],
+            duration=line["duration"],
+            videos=tuple(line["videos"]),
+        )
+
+
+def evaluation_seeds(run_seed: int, count: int, *, purpose: str = "training", num_envs: int = 1) -> tuple[int, ...]:
+    """Return `count` different seeds that follow from `run_seed` and are none of the training's own.
+
+    The training's are `run_seed` to `run_seed + num_envs - 1`. `purpose` gives other seeds: those by which a training chose
+    its best policy are no fair judges of it afterwards.
+    """
+    taken = set(range(run_seed, run_seed + max(1, num_envs)))
+    seeds: list[int] = []
+    index = 0
+    while len(seeds) < count:
+        digest = hashlib.sha256(f"rlctl evaluation {purpose} {run_seed} {index}".encode()).digest()
+        seed = int.from_bytes(digest[:8], "big") % SEED_LIMIT
+        if seed not in taken:
+            taken.add(seed)
+            seeds.append(seed)
+        index += 1
+    return tuple(seeds)
+
+
+def evaluations_of(lines: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
+    """Return the evaluations of an evaluations.jsonl; a line that is none is passed over, as a torn one is."""
+    found = []
+    for line in lines:
+        try:
+            found.append(Evaluation.from_json(line))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return found
+
+
+def _mean(values: list[Any]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _legal(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else repr(value)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,164 @@
+"""Measures a policy: one episode for each seed, in several environments side by side, raw rewards, nothing left behind.
+
+Each seed is played to its end, so that short episodes do not count more than long ones, as they do where the first ones to
+finish are taken. Environments are made anew each time: an evaluation never depends on the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+
+from rlctl.evaluations import EvaluatedEpisode, EvaluationRequest
+from rlctl.gym.env_state import links
+from rlctl.gym.video import Film
+from rlctl.worker.protocol import Policy
+
+
+def measure(
+    policy: Policy, request: EvaluationRequest, go_on: Callable[[], bool] = lambda: True
+) -> list[EvaluatedEpisode]:
+    """Return the episodes in the order of the request's seeds; fewer when time is over or `go_on()` says so.
+
+    Both `terminated` and `truncated` end an episode; a lost life, where a wrapper makes that an end, does not. Returns are
+    sums of the rewards as the environment gives them, before a wrapper that normalises or clips them.
+    """
+    deadline = None if request.time_limit is None else time.monotonic() + request.time_limit
+    waiting = iter(request.seeds)
+    found: dict[int, EvaluatedEpisode] = {}
+    with contextlib.ExitStack() as stack:
+        slots = [_Slot(policy, request, stack) for _ in range(min(request.num_envs, len(request.seeds)))]
+        for slot in slots:
+            slot.begin(next(waiting))
+        while any(slot.seed is not None for slot in slots):
+            if not go_on() or (deadline is not None and time.monotonic() > deadline):
+                break
+            observations = _stacked([slot.observation for slot in slots], slots[0].env.observation_space)
+            started = np.array([slot.started for slot in slots])
+            actions = policy.act(observations, greedy=request.greedy, started=started)
+            for slot, action in zip(slots, _separate(actions, slots[0].env.action_space), strict=True):
+                episode = slot.step(action)
+                if episode is not None:
+                    found[episode.seed] = episode
+                    slot.begin(next(waiting, None))
+    return [found[seed] for seed in request.seeds if seed in found]
+
+
+class _Slot:
+    """One of the environments, and the episode in it; without a seed it waits for the others to end."""
+
+    def __init__(self, policy: Policy, request: EvaluationRequest, stack: contextlib.ExitStack) -> None:
+        self.seed: int | None = None
+        self.started = True
+        self.observation: Any = None
+        self._gamma = request.gamma
+        arguments = {} if request.video is None else {"render_mode": "rgb_array"}
+        env: gymnasium.Env[Any, Any] = policy.make_env(request.env, **arguments)
+        stack.callback(env.close)
+        self._film = None if request.video is None else Film(env, Path(request.video))
+        if self._film is not None:
+            stack.callback(self._film.abandon)
+        self.env, self._rewards = _with_raw_rewards(env)
+
+    def begin(self, seed: int | None) -> None:
+        """Begin the episode of a seed; None: there is none left."""
+        self.seed = seed
+        if seed is None:
+            return
+        self.observation, _ = self.env.reset(seed=seed)
+        self.started = True
+        self._rewards.take()
+        self._return, self._discounted, self._discount, self._length = 0.0, 0.0, 1.0, 0
+        if self._film is not None:
+            self._film.begin()
+
+    def step(self, action: Any) -> EvaluatedEpisode | None:
+        """Take an action; returns the episode if it has ended with that."""
+        if self.seed is None:
+            return None
+        self.observation, _, terminated, truncated, _ = self.env.step(action)
+        self.started = False
+        reward, steps = self._rewards.take()
+        self._return += reward
+        self._length += steps
+        if self._gamma is not None:
+            self._discounted += self._discount * reward
+            self._discount *= self._gamma
+        if self._film is not None:
+            self._film.add_frame()
+        if not (terminated or truncated):
+            return None
+        if _only_a_life(self.env):
+            self.observation, _ = self.env.reset()
+            return None
+        if self._film is not None:
+            self._film.end(f"seed-{self.seed}-return-{self._return:g}")
+        return EvaluatedEpisode(
+            seed=self.seed,
+            episode_return=self._return,
+            length=self._length,
+            terminated=bool(terminated),
+            discounted_return=None if self._gamma is None else self._discounted,
+        )
+
+
+class _RawRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Adds up rewards and steps since the last `take`."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._reward, self._steps = 0.0, 0
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self._reward += float(result[1])
+        self._steps += 1
+        return result
+
+    def take(self) -> tuple[float, int]:
+        """Return the sum of the rewards and the number of steps, and begin anew."""
+        taken = self._reward, self._steps
+        self._reward, self._steps = 0.0, 0
+        return taken
+
+
+def _with_raw_rewards(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], _RawRewards]:
+    """Put the counter where a training counts too: below RecordEpisodeStatistics if there is one, else around everything."""
+    for link in links(env):
+        if type(link).__name__ == "RecordEpisodeStatistics":
+            link.env = counter = _RawRewards(link.env)
+            return env, counter
+    counter = _RawRewards(env)
+    return counter, counter
+
+
+def _only_a_life(env: gymnasium.Env[Any, Any]) -> bool:
+    """Return whether what has ended is one of several lives, by the two wrappers that make such an end."""
+    for link in links(env):
+        own = vars(link)
+        if "was_real_done" in own and not own["was_real_done"]:  # EpisodicLifeEnv of Baselines and its heirs
+            return True
+        if own.get("terminal_on_life_loss") and not own.get("game_over", True):  # gymnasium's AtariPreprocessing
+            return True
+    return False
+
+
+def _stacked(observations: Sequence[Any], space: gymnasium.spaces.Space[Any]) -> Any:
+    """Return a batch: for dictionaries and tuples of the same structure, for arrays an array of their own dtype."""
+    if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
+        empty: Any = create_empty_array(space, len(observations))
+        return concatenate(space, observations, empty)
+    return np.stack([np.asarray(observation) for observation in observations])
+
+
+def _separate(actions: Any, space: gymnasium.spaces.Space[Any]) -> Iterator[Any]:
+    if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
+        return iter(iterate(batch_space(space, len(actions)), actions))
+    return iter(actions)

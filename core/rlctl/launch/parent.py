@@ -1,0 +1,59 @@
+"""Where `init_from` leads: a checkpoint of another run, or a file that a library wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
+from rlctl.launch.prepare import Prepared
+from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder, sha256_of
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.store import RunStore
+
+
+def find_checkpoint(reference: str, root: Path) -> tuple[RunDirectory, Checkpoint]:
+    """Return the run and the sound checkpoint that `RUN` or `RUN:CHECKPOINT` means; the latest one by default.
+
+    Raises UsageError or CheckpointError.
+    """
+    name, colon, checkpoint = reference.rpartition(":")
+    if not colon:
+        name, checkpoint = reference, "latest"
+    directory = RunStore(root).find(name)
+    return directory, CheckpointFolder(directory.path / "checkpoints").find_sound(checkpoint)
+
+
+def find_parent(prepared: Prepared, root: Path) -> dict[str, Any] | None:
+    """Return what the manifest says of a run's parent; None without `init_from`.
+
+    Raises ConfigError for one that cannot be had or is of another algorithm.
+    """
+    assert prepared.config is not None
+    reference = prepared.config.init_from
+    if reference is None:
+        return None
+    path = Path(reference)
+    if path.is_file():
+        return {"path": str(path.resolve()), "sha256": sha256_of(path), "trust": prepared.config.trust}
+    try:
+        directory, checkpoint = find_checkpoint(reference, root)
+    except (UsageError, CheckpointError) as error:
+        raise ConfigError([Problem("init_from", error.message, error.hint)]) from error
+    require_same_algorithm(checkpoint, prepared, "init_from")
+    return {
+        "run_id": directory.run_id,
+        "checkpoint_step": checkpoint.step,
+        "checkpoint_sha256": checkpoint.sha256(),
+        "path": str(checkpoint.path.resolve()),
+    }
+
+
+def require_same_algorithm(checkpoint: Checkpoint, prepared: Prepared, path: str) -> None:
+    """Raise ConfigError for a checkpoint of another worker or algorithm than the run's."""
+    assert prepared.worker is not None and prepared.algorithm is not None
+    wanted = (prepared.worker.descriptor.name, prepared.algorithm.name)
+    saved = (checkpoint.data["worker"]["name"], checkpoint.data["algo"])
+    if wanted != saved:
+        message = f"is of {saved[0]}/{saved[1]}, the run is of {wanted[0]}/{wanted[1]}"
+        raise ConfigError([Problem(path, message)])
