@@ -113,7 +113,7 @@ class Evaluation:
             "checkpoint": self.checkpoint,
             "return_mean": _legal(self.return_mean),
             "return_std": _legal(self.return_std),
-            "length_mean": self.length_mean,
+            "length_mean": _legal(self.length_mean),
             "discounted_return_mean": _legal(self.discounted_return_mean),
             "best": self.best,
             "greedy": self.greedy,

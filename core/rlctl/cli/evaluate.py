@@ -9,7 +9,7 @@ import click
 
 from rlctl.cli._render import json_option, note, number, pairs, print_json
 from rlctl.cli.runs import complete_runs
-from rlctl.errors import UsageError
+from rlctl.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from rlctl.launch.evaluate import Evaluated
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--trust", is_flag=True, help="Unpickle the file if need be, which runs whatever code is in it.")
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
 @json_option
-def evaluate(target: str, checkpoint: str, runs_dir: Path | None, as_json: bool, **options: Any) -> None:
+def evaluate(target: str, checkpoint: str, runs_dir: Path | None, as_json: bool, **options: Any) -> int:
     """Evaluate a run's policy, or a file such as SB3's model.zip or CleanRL's .cleanrl_model.
 
     Every episode has a seed of its own, and all are played to their end. The policy is greedy unless told otherwise, and
@@ -63,6 +63,10 @@ def evaluate(target: str, checkpoint: str, runs_dir: Path | None, as_json: bool,
     config = _config_of_file(options) if is_file else None
     found = measured(target, checkpoint=checkpoint, config=config, options=said, runs_dir=runs_dir, report=note)
     _show(found, as_json)
+    ended, asked = len(found.returns), said.episodes * said.repeat
+    if ended < asked:
+        note(f"time was over when {ended} of {asked} episodes had ended")
+    return ExitCode.DONE if ended else ExitCode.RUN_FAILED
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def _show(found: Evaluated, as_json: bool) -> None:
 def _in_words(evaluation: Any) -> str:
     count = len(evaluation.measured)
     if count == 0:
-        return "none ended in time"
+        return "none"
     text = f"{count}, return {number(evaluation.return_mean, 2)} ± {number(evaluation.return_std, 2)}"
     text += f" ({number(min(evaluation.returns), 2)} to {number(max(evaluation.returns), 2)})"
     text += f", length {number(evaluation.length_mean)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from rlctl import errors
 from rlctl.cli._options import layers_of, says_nothing, training_options
 from rlctl.cli._render import json_option, note, number, pairs, print_json, table
 from rlctl.errors import ConfigError, UsageError
@@ -140,7 +141,9 @@ def show_outcome(outcome: RunResult, as_json: bool) -> None:
         ("look", f"rlctl runs show {info.run_id}"),
     ])  # fmt: skip
     if result.failure is not None:
-        shown = result.failure.traceback or result.failure.log_tail
+        # What rlctl itself refuses says all in its message; whence it came is in result.json.
+        own = hasattr(errors, result.failure.kind)
+        shown = "" if own else result.failure.traceback or result.failure.log_tail
         for line in shown.rstrip().splitlines()[-15:]:
             click.echo(f"  {line}", err=True)
         note(f"run failed: {result.reason}")

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
+    Mode,
     ObservationSpace,
     Parameter,
+    Resume,
     RunConfig,
     WorkerDescriptor,
     hookimpl,
@@ -40,6 +42,8 @@ def rlctl_workers() -> list[WorkerDescriptor]:
                 ),
             ),
             requires=("gymnasium>=1.0", "numpy>=1.26"),
+            modes=(Mode.TRAIN, Mode.EVALUATE),
+            resume=Resume.WEIGHTS,
         )
     ]
 
