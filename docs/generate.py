@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rlctl.config.jsonschema import config_reference
+from rlctl.evaluations import EvaluatedEpisode, Evaluation
 from rlctl.vocabulary import VOCABULARY
 
 DOCS = Path(__file__).resolve().parent
@@ -35,7 +36,7 @@ def reported_names(folder: Path) -> set[str]:
     """Return the names of metrics that stand as texts in the modules of a package."""
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in folder.glob("*.py"))
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"(train|time|episode)/\w+", text)}
+    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation)/\w+", text)}
 
 
 def vocabulary() -> str:
@@ -44,18 +45,25 @@ def vocabulary() -> str:
     return "\n".join(["| name | unit | meaning |", "|---|---|---|", *rows])
 
 
+def evaluation_names() -> set[str]:
+    """Return the names under which rlctl itself reports an evaluation, the same for every backend."""
+    episode = EvaluatedEpisode(seed=1, episode_return=1.0, length=1, terminated=True, discounted_return=1.0)
+    return set(Evaluation(step=1, episodes=1, checkpoint=None, measured=(episode,), gamma=0.9).metrics())
+
+
 def native_tags() -> str:
-    """Return the table of what each backend reports under which name."""
+    """Return the table of what each backend reports under which name; what rlctl reports itself is not in it."""
     tags = {worker: canonical_names(module) for worker, module in WORKER_MODULES.items()}
     own = reported_names(ROOT / "plugins/dqn/rlctl_dqn")
 
     def cell(name: str, worker: str) -> str:
         return ", ".join(f"`{tag}`" for tag, known in tags[worker].items() if known == name) or "-"
 
+    ours = {"episode/return", "episode/length"} | evaluation_names()
     rows = [
         f"| `{name}` | {'yes' if name in own else '-'} | {cell(name, 'sb3')} | {cell(name, 'cleanrl')} |"
         for name in VOCABULARY
-        if not name.startswith("episode/")
+        if name not in ours
     ]
     return "\n".join(["| name | dqn | sb3 | cleanrl |", "|---|---|---|---|", *rows])
 

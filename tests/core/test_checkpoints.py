@@ -176,17 +176,6 @@ def test_going_back_keeps_what_came_later_aside(folder: CheckpointFolder) -> Non
     assert set_aside(run, folder.find("100"), ["episodes.jsonl"]) is None
 
 
-def test_an_unreadable_description_is_said_and_not_passed_over(folder: CheckpointFolder) -> None:
-    """`latest` never silently means an older bundle: the damaged one is named, and the one before it offered."""
-    save(folder, 100)
-    (save(folder, 200).path / "checkpoint.json").write_text("{")
-
-    with pytest.raises(CheckpointError, match=r"step-000000000200.*cannot be read") as caught:
-        folder.find("latest")
-
-    assert caught.value.hint == "A sound one before it: --checkpoint 100."
-
-
 # ---- retention -----------------------------------------------------------------------------------------------------
 
 
@@ -318,13 +307,15 @@ def test_a_newer_format_is_one_sentence(folder: CheckpointFolder) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"step": 100}'])
 def test_a_folder_without_a_readable_description_is_no_bundle(folder: CheckpointFolder, text: str) -> None:
-    """A description that is torn or says too little makes no bundle, and the one before it is the latest."""
+    """A description that is torn or says too little makes no bundle: nobody lists it, and nobody goes on from it."""
     save(folder, 100)
     bundle = save(folder, 200)
     (bundle.path / "checkpoint.json").write_text(text)
 
+    assert read_checkpoint(bundle.path) is None
     assert steps(folder) == [100]
-    assert folder.find("latest").step == 100
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        folder.find_sound("latest")
 
 
 # ---- kills and full disks ------------------------------------------------------------------------------------------

@@ -181,10 +181,20 @@ def test_backends_map_their_tags_into_the_vocabulary_only() -> None:
 
 
 def test_every_metric_of_the_vocabulary_is_reported_by_some_backend() -> None:
-    """The vocabulary promises no name that nobody reports; episodes are told by their own event."""
+    """The vocabulary promises no name that nobody reports; episodes are told by their own event, evaluations by rlctl."""
     reported = {name for path in generator.WORKER_MODULES.values() for name in generator.canonical_names(path).values()}
     reported |= generator.reported_names(ROOT / "plugins/dqn/rlctl_dqn")
-    assert set(VOCABULARY) - reported == {"episode/return", "episode/length"}
+    assert set(VOCABULARY) - reported - generator.evaluation_names() == {"episode/return", "episode/length"}
+
+
+def test_evaluations_are_reported_by_rlctl_alone() -> None:
+    """What an evaluation is reported as are the names `evaluation/...`, all of them; no backend reports one by itself."""
+    names = generator.evaluation_names()
+    assert names == {name for name in VOCABULARY if name.startswith("evaluation/")}
+    own = generator.reported_names(ROOT / "plugins/dqn/rlctl_dqn")
+    for path in generator.WORKER_MODULES.values():
+        own |= set(generator.canonical_names(path).values())
+    assert own & names == set()
 
 
 def test_a_backends_own_tags_need_its_prefix() -> None:

@@ -17,6 +17,7 @@ from rlctl.events import RunInfo
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory, create
 from rlctl.worker import main as process
+from rlctl.worker.beginning import Resumed
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.run import Run
 from rlctl.worker.saving import Saver, positions, versions
@@ -57,7 +58,7 @@ def _raise(name: str, hook: str, error: BaseException) -> None:
 class Made:
     """A run in this process with all that saving needs, and what it said."""
 
-    def __init__(self, root: Path, resume_from: Checkpoint | None = None, **settings: Any) -> None:
+    def __init__(self, root: Path, resumed: Checkpoint | None = None, **settings: Any) -> None:
         known = root / "r"
         self.directory = RunDirectory(known) if known.exists() else create(root, "r", {"config.json": CONFIG})
         self.saved: list[tuple[int, str]] = []
@@ -75,7 +76,7 @@ class Made:
         )  # fmt: skip
         self.run = Run(
             info, directory=self.directory, hyperparameters={}, horizon=1000, dispatcher=self.dispatcher, saver=saver,
-            resume_from=resume_from,
+            beginning=Resumed(resumed) if resumed else None,
         )  # fmt: skip
         self.run.begin()
         self.run.attach(self.state)
@@ -101,7 +102,7 @@ def make(tmp_path: Path) -> Callable[..., Made]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let runs go by a clock of the test's own."""
     clock = Clock()
-    monkeypatch.setattr("rlctl.worker.run.time.perf_counter", clock)
+    monkeypatch.setattr("rlctl.worker.pace.time.perf_counter", clock)
     return clock
 
 
@@ -140,7 +141,7 @@ def test_seconds_go_on_where_the_checkpoint_was(make: Callable[..., Made], clock
     first = make(every_seconds=300.0)
     clock.now += 400
     first.run.advance(5)
-    resumed = make(every_seconds=300.0, resume_from=first.bundles.find("latest"))
+    resumed = make(every_seconds=300.0, resumed=first.bundles.find("latest"))
     clock.now += 50
     resumed.run.begin()
 
@@ -190,6 +191,40 @@ def test_only_the_last_ones_are_kept(make: Callable[..., Made]) -> None:
     made.advance_to(1000)
 
     assert [bundle.step for bundle in made.bundles.all()] == [900, 1000]
+
+
+def test_milestones_are_saved_and_kept_for_good(make: Callable[..., Made]) -> None:
+    """A step in `milestones`, or the first safe point after it, is saved and outlives every bound on what is kept."""
+    made = make(milestones=[100, 250], every_steps=300, keep_last=1)
+    made.advance_to(64 * 20, 64)
+
+    assert made.saved == [(128, "milestone"), (256, "milestone"), (320, "periodic"), (640, "periodic"),
+                          (960, "periodic"), (1216, "periodic")]  # fmt: skip
+    assert [bundle.step for bundle in made.bundles.all()] == [128, 256, 1216]
+
+
+def test_a_checkpoint_for_another_reason_can_be_a_milestone(make: Callable[..., Made]) -> None:
+    """Where a milestone meets the end of the run, or an interval, there is one bundle, and it is kept as a milestone."""
+    made = make(milestones=[200, 350], every_steps=100, keep_last=1)
+    made.advance_to(340)
+    made.state.value = 360
+    made.run.save("final")
+
+    assert made.saved == [(100, "periodic"), (200, "milestone"), (300, "periodic"), (360, "milestone")]
+    assert [bundle.step for bundle in made.bundles.all()] == [200, 360]
+
+
+def test_a_milestone_before_the_checkpoint_is_not_saved_again(make: Callable[..., Made]) -> None:
+    """A resumed run has those behind it that its checkpoint has."""
+    first = make(milestones=[100, 200])
+    first.advance_to(150)
+    first.run.request_stop("enough")
+    first.advance_to(151)
+    resumed = make(milestones=[100, 200], resumed=first.bundles.find("latest"))
+    resumed.run.restore()
+    resumed.advance_to(250)
+
+    assert (first.saved, resumed.saved) == ([(100, "milestone"), (151, "final")], [(200, "milestone")])
 
 
 # ---- safe points ---------------------------------------------------------------------------------------------------
@@ -290,7 +325,7 @@ def test_the_counts_come_back(make: Callable[..., Made]) -> None:
     made.state.value = 7
     made.run.advance(615)
     made.run.save("final")
-    resumed = make(resume_from=made.bundles.find("latest"))
+    resumed = make(resumed=made.bundles.find("latest"))
 
     assert resumed.run.resume_path == made.bundles.find("latest").path
     assert resumed.run.restore()
@@ -327,7 +362,7 @@ def test_nothing_is_saved_before_what_is_resumed_was_restored(make: Callable[...
     made.state.value = 9
     made.run.advance(100)
     made.run.save("final")
-    resumed = make(resume_from=made.bundles.find("latest"), every_steps=1)
+    resumed = make(resumed=made.bundles.find("latest"), every_steps=1)
     resumed.run.request_stop("at once")
     resumed.run.advance(0)
     resumed.run.save("final")

@@ -19,7 +19,7 @@ from typing import Any
 from attrs import frozen
 
 from rlctl.errors import CheckpointError
-from rlctl.runs.files import read_json, sync_directory, write_json
+from rlctl.runs.files import hash_file, read_json, sync_directory, write_json
 
 FORMAT = 1
 """The version of the layout; a bundle of a newer one is refused in one sentence."""
@@ -202,15 +202,31 @@ def sha256_of(path: Path) -> str:
 
 def _sealed(folder: Path) -> dict[str, dict[str, Any]]:
     """Wait until every file below `folder` is on the disk, and return its hash and size; both at the same time."""
-    paths = sorted(item for item in folder.rglob("*") if item.is_file())
+    known = {path: _taken_hash(path) for path in folder.rglob("*") if path.is_file() and not _is_hash(path)}
+    paths = sorted(known)
     with ThreadPoolExecutor(_SYNCS) as pool:
         synced = pool.map(_sync_file, paths)
-        hashes = [sha256_of(path) for path in paths]
+        hashes = [known[path] or sha256_of(path) for path in paths]
         list(synced)  # raises what a sync raised
     return {
         path.relative_to(folder).as_posix(): {"sha256": digest, "bytes": path.stat().st_size}
         for path, digest in zip(paths, hashes, strict=True)
     }
+
+
+def _is_hash(path: Path) -> bool:
+    return path.name.startswith(".") and path.suffix == ".sha256"
+
+
+def _taken_hash(path: Path) -> str | None:
+    """Return the hash that was computed while a file was written, and remove it; None without one, or of another size."""
+    beside = hash_file(path)
+    try:
+        digest, size = beside.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    beside.unlink()
+    return digest if path.stat().st_size == int(size) else None
 
 
 def _is_sound(bundle: Checkpoint) -> bool:

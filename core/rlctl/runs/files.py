@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+WORTH_HASHING = 1 << 20
+"""Bytes from which on it pays to keep the hash; a smaller file is read again in no time."""
 
 
 def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
@@ -54,6 +59,29 @@ def append_line(path: Path, data: Mapping[str, Any], *, durable: bool = False) -
         if durable:
             file.flush()
             os.fsync(file.fileno())
+
+
+def write_hashed(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
+    """Write pieces one after the other; of a large file the hash is computed meanwhile and left as `.NAME.sha256` beside it.
+
+    Whoever needs the hash, a checkpoint does, need not read gigabytes once more; and it is of what was meant to be written.
+    """
+    size = sum(map(len, pieces))
+    with path.open("wb") as file:
+        if size < WORTH_HASHING:
+            file.writelines(pieces)
+            return
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(1) as hashing:
+            for piece in pieces:
+                hashing.submit(digest.update, piece)  # both let go of the interpreter: two cores share the work
+                file.write(piece)
+    hash_file(path).write_text(f"{digest.hexdigest()} {size}", encoding="ascii")
+
+
+def hash_file(path: Path) -> Path:
+    """Return where the hash of a file stands that was computed while it was written."""
+    return path.with_name(f".{path.name}.sha256")
 
 
 def sync_directory(path: Path) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from rlctl.runs.files import write_hashed
+
 _DTYPES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
@@ -46,10 +48,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         pieces.append(piece)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for piece in pieces:
-            file.write(piece.data)
+    write_hashed(path, [len(text).to_bytes(8, "little") + text, *(piece.data for piece in pieces)])
 
 
 def read_data(folder: Path, name: str, device: torch.device | str = "cpu") -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rlctl import AlgorithmDescriptor, Parameter, Resume, WorkerDescriptor, hookimpl
+from rlctl import AlgorithmDescriptor, Mode, Parameter, Resume, WorkerDescriptor, hookimpl
 
 
 def _number(name: str, default: Any, doc: str, **limits: Any) -> Parameter:
@@ -70,6 +70,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
                 AlgorithmDescriptor(name="unavailable", unavailable="the moon is full", **made_for),
             ),
             env_families=("toy",),
+            modes=(Mode.TRAIN, Mode.EVALUATE),
             resume=Resume.EXACT,
         )
     ]

@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlctl import Run
+from rlctl import RlctlError, Run
 
 
 class ToyWorker:
@@ -28,11 +29,12 @@ class ToyWorker:
 
 
 class Training:
-    """All that a training is: a generator and named values."""
+    """All that a training is: a generator and named values, of which the one called `weights` makes the policy."""
 
-    def __init__(self, run: Run, **values: Any) -> None:
+    def __init__(self, run: Run, weights: str, **values: Any) -> None:
         self.generator = random.Random(run.seed)
         self.values = values
+        self._weights = weights
         self._settings = run.hyperparameters
 
     def write_state(self, folder: Path) -> None:
@@ -51,10 +53,36 @@ class Training:
         version, numbers, gauss = json.loads((folder / "random.json").read_text())
         self.generator.setstate((version, tuple(numbers), gauss))
 
+    def read_weights(self, folder: Path) -> None:
+        """Take the weights of what was written, and nothing else."""
+        self.values[self._weights] = json.loads((folder / "weights.json").read_text())[self._weights]
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        """Take the weights from a file of their JSON; only where it is trusted, as if it had to be unpickled."""
+        if not trust:
+            raise RlctlError(f"{path} has to be trusted.", hint="--trust.")
+        try:
+            self.values[self._weights] = json.loads(path.read_text())
+        except ValueError as error:
+            raise RlctlError(f"{path} is no file of the toy's: {error}") from error
+
+    @contextlib.contextmanager
+    def policy(self, seed: int) -> Iterator[Any]:
+        """Lend a policy that is the better the larger its weight is, and draws from Python's global generator."""
+        from toy_worker.policy import ToyPolicy  # only a run that is evaluated needs gymnasium
+
+        before = random.getstate()
+        random.seed(seed)
+        weights = self.values[self._weights]
+        try:
+            yield ToyPolicy(weights if isinstance(weights, (int, float)) else max(weights))
+        finally:
+            random.setstate(before)
+
 
 def _count(run: Run) -> None:
     settings = run.hyperparameters
-    training = Training(run, step=0, length=0, total=0.0, wanted=0)
+    training = Training(run, "skill", step=0, skill=0.0, length=0, total=0.0, wanted=0)
     run.attach(training)
     _before(run)
     run.restore()
@@ -68,6 +96,7 @@ def _count(run: Run) -> None:
         for _ in range(settings["steps_per_iteration"]):
             values["step"] += 1
             step = values["step"]
+            values["skill"] += 0.001
             values["wanted"] = values["wanted"] or generator.randint(1, settings["episode_length"])
             values["length"] += 1
             values["total"] += generator.random()
@@ -127,9 +156,10 @@ def _misbehave(run: Run, step: int) -> None:
 def _bandit(run: Run) -> None:
     settings = run.hyperparameters
     first = 5.0 if settings["prior"] == "optimistic" else 0.0
-    training = Training(run, step=0, values=[first] * settings["arms"], pulls=[0] * settings["arms"])
+    arms = settings["arms"]
+    training = Training(run, "values", step=0, values=[first] * arms, pulls=[0] * arms)
     generator = training.generator
-    means = [generator.random() for _ in range(settings["arms"])]
+    means = [generator.random() for _ in range(arms)]
     run.attach(training)
     run.restore()
     state = training.values
