@@ -36,7 +36,9 @@ def reported_names(folder: Path) -> set[str]:
     """Return the names of metrics that stand as texts in the modules of a package."""
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in folder.glob("*.py"))
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation)/\w+", text)}
+    return {
+        text for text in texts if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation)/\w+", text)
+    }
 
 
 def vocabulary() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -99,4 +100,5 @@ class _Interruption:
         if self.sent or progress.step < self._step or process is None:
             return
         self.sent = time.monotonic()
-        os.kill(process["pid"], signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it was at its end before; the result says so
+            os.kill(process["pid"], signal.SIGTERM)

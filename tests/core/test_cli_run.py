@@ -11,9 +11,30 @@ import click
 import pytest
 
 from rlctl.cli.run import run as run_command
+from rlctl.testing import fake_distribution
 
 Cli = Callable[..., Any]
 TOY = ("run", "toy", "-n", "100")
+SLOW_TOY = ("run", "toy", "-n", "600", "--set", "hyperparameters.step_seconds=0.005")
+FORGETFUL = """
+import attrs
+from rlctl import hookimpl
+from toy_worker import plugin
+from toy_worker.worker import ToyWorker, Training
+
+class Forgetful(ToyWorker):
+    def train(self, run):
+        def read_state(training, folder):
+            read(training, folder)
+            training.generator.seed(99)
+        read, Training.read_state = Training.read_state, read_state
+        super().train(run)
+
+@hookimpl
+def rlctl_workers():
+    (toy,) = plugin.rlctl_workers()
+    return [attrs.evolve(toy, name="forgetful", entry_point="forgetful:Forgetful")]
+"""
 
 
 def one_run(root: Path) -> Path:
@@ -305,6 +326,11 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "seed": (("toy", "-s", "0"), lambda config: config["seed"], 0),
     "num_envs": (("toy", "--num-envs", "3"), lambda config: config["env"]["num_envs"], 3),
     "device": (("toy", "--device", "cpu"), lambda config: config["device"], "cpu"),
+    "evaluate_every": (
+        ("toy", "--evaluate-every", "5e2"), lambda config: config["evaluation"]["every_steps"], 500
+    ),
+    "init_from": (("toy", "--init-from", "12"), lambda config: config["init_from"], "12"),
+    "trust": (("toy", "--init-from", "12", "--trust"), lambda config: config["trust"], True),
     "threads": (("toy", "--threads", "null"), lambda config: config["threads"], None),
     "callbacks": (
         ("toy", "--callback", "no-jsonl", "--callback", "empty"),
@@ -319,11 +345,11 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "stop_at": (("toy", "--stop-at", "5e2"), lambda config: config["stop_at"], 500),
     "grace": (("toy", "--grace", "2.5"), lambda config: config["grace"], 2.5),
 }  # fmt: skip
-_ELSEWHERE = {"run_id", "runs_dir", "dry_run", "as_json"}
+_ELSEWHERE = {"run_id", "runs_dir", "rehearse_stop", "dry_run", "as_json"}
 
 
 def test_every_flag_has_its_test() -> None:
-    """The table above and the tests of --run-id, --runs-dir, --dry-run and --json leave no parameter out."""
+    """The table above and the tests of --run-id, --runs-dir, --rehearse-stop, --dry-run and --json leave none out."""
     assert isinstance(run_command, click.Command)
     assert {parameter.name for parameter in run_command.params} == set(_FLAGS) | _ELSEWHERE
 
@@ -344,6 +370,88 @@ def test_a_flag_changes_the_configuration(cli: Cli, site: Callable[..., Any], na
     assert with_flag == value
     assert type(with_flag) is type(value)
     assert without != value or name == "worker"
+
+
+def test_evaluate_every_evaluates(cli: Cli, site: Callable[..., Any], tmp_path: Path) -> None:
+    """--evaluate-every leaves a line for each evaluation, the last of them at the end; without it there is no file."""
+    site("toy_worker")
+
+    assert cli(*TOY, "--run-id", "a", "--evaluate-every", "40").code == 0
+    assert cli(*TOY, "--run-id", "b").code == 0
+
+    lines = (tmp_path / "runs" / "a" / "evaluations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [40, 80, 100]
+    assert not (tmp_path / "runs" / "b" / "evaluations.jsonl").exists()
+
+
+def test_init_from_begins_with_the_weights_of_a_run(cli: Cli, site: Callable[..., Any], tmp_path: Path) -> None:
+    """--init-from RUN is as skilled at its first evaluation as that run was at its last, and a new one is not."""
+    site("toy_worker")
+    cli("run", "toy", "--run-id", "parent", "--evaluate-every", "1000")
+
+    for run_id, arguments in (("child", ("--init-from", "parent")), ("stranger", ())):
+        assert cli(*TOY, "--run-id", run_id, "--evaluate-every", "100", *arguments).code == 0
+
+    def last_return(run_id: str) -> Any:
+        lines = (tmp_path / "runs" / run_id / "evaluations.jsonl").read_text().splitlines()
+        return json.loads(lines[-1])["return_mean"]
+
+    assert last_return("child") == last_return("parent") == 10
+    assert last_return("stranger") < 5
+    assert "run parent, step 1000" in cli("runs", "show", "child").out
+
+
+def test_trust_is_what_a_file_may_need(cli: Cli, site: Callable[..., Any], tmp_path: Path) -> None:
+    """A file that needs trust is refused in one sentence without --trust, and taken with it."""
+    site("toy_worker")
+    (cli.folder / "skill.json").write_text("1.0")
+
+    refused = cli(*TOY, "--run-id", "a", "--init-from", "skill.json")
+    trusted = cli(*TOY, "--run-id", "b", "--init-from", "skill.json", "--trust")
+
+    assert (refused.code, trusted.code) == (1, 0)
+    assert "skill.json has to be trusted." in refused.err
+    assert "Traceback" not in refused.err
+    manifest = json.loads((tmp_path / "runs" / "b" / "manifest.json").read_text())
+    assert (manifest["parent"]["path"], manifest["parent"]["trust"]) == (str(cli.folder / "skill.json"), True)
+
+
+def test_rehearse_stop_stops_and_resumes_and_keeps_nothing(cli: Cli, site: Callable[..., Any], tmp_path: Path) -> None:
+    """--rehearse-stop trains undisturbed and again with a real signal at a third, compares, and leaves no run."""
+    site("toy_worker")
+
+    outcome = cli(*SLOW_TOY, "--rehearse-stop", "--json")
+
+    said = outcome.json()
+    assert (outcome.code, said["holds"], said["differences"], said["steps"]) == (0, True, [], 600)
+    assert 200 <= said["stopped_at"] < 600
+    assert not (tmp_path / "runs").exists()
+    assert list(cli.folder.iterdir()) == []
+
+
+def test_a_rehearsal_can_fail(cli: Cli, site: Callable[..., Any], tmp_path: Path) -> None:
+    """A worker that says it resumes exactly, and forgets its generator, is found out, with exit code 1."""
+    site(
+        "toy_worker",
+        fake_distribution(tmp_path / "site", "forgetful", {"forgetful": "forgetful"}, {"forgetful": FORGETFUL}),
+    )
+
+    outcome = cli("run", "forgetful", *SLOW_TOY[2:], "--rehearse-stop")
+
+    assert outcome.code == 1
+    assert "episode " in outcome.out
+    assert "stopping" in outcome.out
+
+
+def test_a_rehearsal_of_what_ends_before_the_signal_says_so(cli: Cli, site: Callable[..., Any]) -> None:
+    """A training that is over when the signal comes proves nothing: that is an error, and neither success nor traceback."""
+    site("toy_worker")
+
+    outcome = cli("run", "toy", "-n", "10", "--rehearse-stop")
+
+    assert (outcome.code in (1, 2), outcome.out) == (True, "")
+    assert "the signal did not stop the run" in outcome.err or "has used up its budget" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 def test_the_run_id_names_the_folder(cli: Cli, site: Callable[..., Any], tmp_path: Path) -> None:

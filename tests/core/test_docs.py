@@ -207,11 +207,15 @@ def test_a_backends_own_tags_need_its_prefix() -> None:
 # ---- configuration -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("language", ["yaml", "toml"])
-def test_configuration_examples_can_be_run(language: str, tmp_path: Path, fast_cli: Callable[..., Any]) -> None:
-    """`rlctl config check` accepts the files of docs/configuration.md."""
+@pytest.mark.parametrize(
+    ("page", "language"), [("configuration.md", "yaml"), ("configuration.md", "toml"), ("evaluation.md", "yaml")]
+)
+def test_configuration_examples_can_be_run(
+    page: str, language: str, tmp_path: Path, fast_cli: Callable[..., Any]
+) -> None:
+    """`rlctl config check` accepts the files of the pages."""
     pytest.importorskip("stable_baselines3")
-    examples = blocks(DOCS / "configuration.md", language)
+    examples = blocks(DOCS / page, language)
     assert examples
     for index, code in enumerate(examples):
         file = tmp_path / f"example{index}.{language}"
@@ -302,7 +306,9 @@ rlctl.run(
 
 @pytest.fixture(scope="module")
 def left_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Make runs that leave, together, every file that there is: a finished, a failed, and one with an observer."""
+    """Make runs that leave, together, every file that there is: a finished, a failed, one with an observer, one that goes on,
+    one that goes back, and, where gymnasium is installed, one that is evaluated in training and afterwards.
+    """
     folder = tmp_path_factory.mktemp("documented")
     sites = [ROOT / "tests" / "fake_site" / name for name in ("toy_worker", "toy_callbacks")]
     path = os.pathsep.join([*map(str, sites), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -314,7 +320,11 @@ def left_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         "program": ["-c", PLUGIN_OBJECT_RUN],
         "resumed": ["-m", "rlctl", "run", "toy", "--run-id", "resumed", "--stop-at", "50"],
         "again": ["-m", "rlctl", "resume", "resumed"],
+        "back": ["-m", "rlctl", "resume", "resumed", "--checkpoint", "50"],
     }
+    if importlib.util.find_spec("gymnasium"):
+        commands["evaluated"] = ["-m", "rlctl", "run", "toy", "--run-id", "evaluated", "--evaluate-every", "400"]
+        commands["measured"] = ["-m", "rlctl", "evaluate", "evaluated", "--checkpoint", "best", "--episodes", "2"]
     codes = {"failed": 1, "resumed": 75}
     for name, command in commands.items():
         done = subprocess.run(
@@ -328,7 +338,7 @@ def left_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             check=False,
         )
         assert done.returncode == codes.get(name, 0), done.stderr
-    return [folder / "runs" / name for name in commands if name != "again"]
+    return [folder / "runs" / name for name in commands if name not in ("again", "back", "measured")]
 
 
 def documented(heading: str) -> str:
@@ -350,6 +360,7 @@ def test_every_file_and_key_of_a_run_is_documented(left_runs: list[Path]) -> Non
     for run in left_runs:
         for path in sorted(run.rglob("*")):
             name = re.sub(r"step-\d{12}", "step-STEP", path.relative_to(run).as_posix())
+            name = re.sub(r"^abandoned/\d{3}/", "", name)  # which has what is documented of the run itself
             if name.startswith("checkpoints/") and path.name != "checkpoint.json":
                 continue  # a worker's own
             assert path.is_dir() or f"`{name}`" in page, f"{name} is not documented"
@@ -360,6 +371,8 @@ def test_every_file_and_key_of_a_run_is_documented(left_runs: list[Path]) -> Non
                 assert undocumented == set(), f"{name} has undocumented keys"
             elif path.suffix == ".jsonl" and path.parent == run:
                 section = documented(f"`{name}`") + documented("Numbers that are not finite")
+                if name == "evaluations_after.jsonl":
+                    section += documented("`evaluations.jsonl`")
                 keys = {key for line in read_lines(path) for key in line}
                 undocumented = {key for key in keys if f"`{key}`" not in section and f'"{key}"' not in section}
                 assert undocumented == set(), f"{name} has undocumented keys"
@@ -380,8 +393,12 @@ def test_every_file_and_key_of_a_run_is_documented(left_runs: list[Path]) -> Non
 
 def test_documented_keys_exist(left_runs: list[Path]) -> None:
     """The first column of the page's tables of keys names no key that a run does not have."""
+    from rlctl.evaluations import Evaluation
     from rlctl.runs.files import read_json
 
+    rows = re.findall(r"^\| (`[^|]*) \|", documented("`evaluations.jsonl`"), re.MULTILINE)
+    named = {key for row in rows for key in re.findall(r"`(\w+)`", row)}
+    assert named == set(Evaluation(step=1, episodes=1, checkpoint=None, measured=()).to_json())
     for name in ("manifest.json", "status.json", "result.json"):
         rows = re.findall(r"^\| (`[^|]*) \|", documented(f"`{name}`"), re.MULTILINE)
         named = {key for row in rows for key in re.findall(r"`(\w+)`", row)}

@@ -21,6 +21,8 @@ FAKE_SITE = HERE.parents[1] / "fake_site"
 HOOKS = sorted(name for name in vars(hooks) if name.startswith("rlctl_"))
 REGISTRATION = ("rlctl_workers", "rlctl_callbacks", "rlctl_executors", "rlctl_commands", "rlctl_check_run")
 QUIET = {"progress": False}
+EVALUATION = {"every_steps": 400}
+EVALUATED = ("rlctl_metrics", "rlctl_checkpoint_saved", "rlctl_evaluation_ended")
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +44,15 @@ def callback_failures(directory):
     return [event for event in read_lines(directory / "events.jsonl") if event["type"] == "callback_failed"]
 
 
-def train(tmp_path, *, plugins=(), seed=1, hyperparameters=None, **callbacks):
+def train(tmp_path, *, plugins=(), seed=1, hyperparameters=None, evaluation=None, **callbacks):
     """Train the toy worker with callbacks."""
     config = RunConfig(
-        worker="toy", seed=seed, hyperparameters=hyperparameters or {}, callbacks={**QUIET, **callbacks}, grace=5.0
+        worker="toy",
+        seed=seed,
+        hyperparameters=hyperparameters or {},
+        callbacks={**QUIET, **callbacks},
+        evaluation=evaluation or {},
+        grace=5.0,
     )
     return run(config, plugins=plugins, runs_dir=tmp_path / "runs")
 
@@ -181,6 +188,25 @@ def test_hook_rlctl_checkpoint_saved(recorded):
     bundle.verify()
 
 
+def test_hook_rlctl_evaluation_ended(site, tmp_path):
+    """`rlctl_evaluation_ended` is called for every evaluation: saved before, written down, and its metrics told."""
+    site("toy_worker", "toy_callbacks")
+    outcome = train(tmp_path, recorder={}, evaluation=EVALUATION)
+
+    seen = calls(outcome, "rlctl_evaluation_ended")
+    assert [call["step"] for call in seen] == [400, 800, 1000]
+    written = list(read_lines(outcome.directory / "evaluations.jsonl"))
+    assert [{name: call[name] for name in written[0]} for call in seen] == written
+    order = [call["hook"] for call in calls(outcome) if call["hook"] in EVALUATED and call["step"] == 400]
+    # The first metrics are the training's own at this step.
+    assert order == ["rlctl_metrics", "rlctl_checkpoint_saved", "rlctl_metrics", "rlctl_evaluation_ended"]
+
+
+def test_without_evaluation_there_is_none_to_tell(recorded):
+    """A run that is not evaluated is not told of one at its end either."""
+    assert calls(recorded, "rlctl_evaluation_ended") == []
+
+
 def test_hook_rlctl_should_stop(recorded):
     """`rlctl_should_stop` is asked after each step until a budget is used up."""
     assert [call["step"] for call in calls(recorded, "rlctl_should_stop")] == list(range(1000))
@@ -265,6 +291,7 @@ LIFE_CYCLE = [
     "rlctl_episode_ended",
     "rlctl_metrics",
     "rlctl_checkpoint_saved",
+    "rlctl_evaluation_ended",
     "rlctl_should_stop",
 ]
 
@@ -273,7 +300,7 @@ LIFE_CYCLE = [
 def test_a_failing_callback_does_not_end_the_run(site, tmp_path, hook):
     """A callback that raises in any of the life-cycle hooks is reported once; the run finishes, all others see all of it."""
     site("toy_worker", "toy_callbacks")
-    outcome = train(tmp_path, raises={"hook": hook, "at": 100}, recorder={})
+    outcome = train(tmp_path, raises={"hook": hook, "at": 100}, recorder={}, evaluation=EVALUATION)
     assert (outcome.result.status, outcome.result.step) == ("finished", 1000)
     (failure,) = callback_failures(outcome.directory)
     assert (failure["callback"], failure["hook"], failure["error"]) == (
@@ -288,7 +315,7 @@ def test_a_failing_callback_does_not_end_the_run(site, tmp_path, hook):
 def test_a_failing_critical_callback_fails_the_run(site, tmp_path, hook):
     """A callback declared critical that raises in any of the life-cycle hooks makes the run fail, with its reason."""
     site("toy_worker", "toy_callbacks")
-    result = train(tmp_path, critical={"hook": hook, "at": 100}).result
+    result = train(tmp_path, critical={"hook": hook, "at": 100}, evaluation=EVALUATION).result
     assert (result.status, result.exit_code) == ("failed", 1)
     assert f"critical callback critical failed in {hook}: RuntimeError: told to raise in {hook}" in result.reason
 
@@ -407,9 +434,11 @@ def test_the_example_of_rlctl_check_run_refuses(documented, tmp_path):
 def test_the_example_of_a_life_cycle_or_host_hook_prints_what_it_says(site, tmp_path, capsys, hook):
     """The object of docs/hooks.md, given to `rlctl.run`, prints what stands below it."""
     site("toy_worker")
+    evaluation = EVALUATION if hook == "rlctl_evaluation_ended" else None
+    assert evaluation is None or f"evaluation={json.dumps(evaluation)}" in section(hook)
     names = {"__name__": "example"}
     exec(compile("from __future__ import annotations\n" + block(hook, "python"), str(DOCS), "exec"), names)
-    outcome = train(tmp_path, plugins=[names["Example"]()])
+    outcome = train(tmp_path, plugins=[names["Example"]()], evaluation=evaluation)
     assert outcome.result.status == "finished"
     printed, promised = capsys.readouterr().out, block(hook, "text")
     assert printed

@@ -40,6 +40,10 @@ class Watcher:
         self.calls.append(("metrics", metrics))
 
     @hookimpl
+    def rlctl_evaluation_ended(self, evaluation):
+        self.calls.append(("evaluation", evaluation))
+
+    @hookimpl
     def rlctl_training_ended(self, result):
         self.calls.append(("ended", result))
 
@@ -83,6 +87,16 @@ def test_an_object_sees_the_metrics_of_the_file(site, tmp_path):
     outcome = train(tmp_path, watcher)
     assert len(outcome.metrics()) == 20
     assert [metrics.to_json() for metrics in watcher.of("metrics")] == [item.to_json() for item in outcome.metrics()]
+
+
+def test_an_object_sees_the_evaluations_of_the_file(site, tmp_path):
+    """An object sees every evaluation, in the order and with the values of evaluations.jsonl."""
+    site("toy_worker")
+    watcher = Watcher()
+    config = RunConfig(worker="toy", callbacks=QUIET, evaluation={"every_steps": 300})
+    outcome = run(config, plugins=[watcher], runs_dir=tmp_path / "runs")
+    assert [evaluation.step for evaluation in watcher.of("evaluation")] == [300, 600, 900, 1000]
+    assert watcher.of("evaluation") == outcome.evaluations()
 
 
 def test_an_object_sees_every_step(site, tmp_path):

@@ -207,8 +207,8 @@ def test_a_checkpoint_for_another_reason_can_be_a_milestone(make: Callable[..., 
     """Where a milestone meets the end of the run, or an interval, there is one bundle, and it is kept as a milestone."""
     made = make(milestones=[200, 350], every_steps=100, keep_last=1)
     made.advance_to(340)
-    made.state.value = 360
-    made.run.save("final")
+    made.run.request_stop("enough")
+    made.run.advance(360)
 
     assert made.saved == [(100, "periodic"), (200, "milestone"), (300, "periodic"), (360, "milestone")]
     assert [bundle.step for bundle in made.bundles.all()] == [200, 360]
@@ -219,7 +219,7 @@ def test_a_milestone_before_the_checkpoint_is_not_saved_again(make: Callable[...
     first = make(milestones=[100, 200])
     first.advance_to(150)
     first.run.request_stop("enough")
-    first.advance_to(151)
+    first.run.advance(151)
     resumed = make(milestones=[100, 200], resumed=first.bundles.find("latest"))
     resumed.run.restore()
     resumed.advance_to(250)
@@ -357,14 +357,15 @@ def test_versions_are_of_what_is_used() -> None:
 
 
 def test_nothing_is_saved_before_what_is_resumed_was_restored(make: Callable[..., Made]) -> None:
-    """A resumed run that stops while it is still being built must not overwrite its checkpoint with a beginner."""
+    """A resumed run that ends while it is still being built must not overwrite its checkpoint with a beginner."""
     made = make()
     made.state.value = 9
     made.run.advance(100)
     made.run.save("final")
     resumed = make(resumed=made.bundles.find("latest"), every_steps=1)
     resumed.run.request_stop("at once")
-    resumed.run.advance(0)
+    with pytest.raises(RlctlError, match=r"toy began to train without `run.restore\(\)`"):
+        resumed.run.advance(0)
     resumed.run.save("final")
 
     assert resumed.saved == []

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -71,3 +71,10 @@ def bold(text: str) -> str:
 def number(value: float | None, digits: int = 1) -> str:
     """Return a number for people, `-` for none."""
     return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
+
+
+def best_in_words(result: Mapping[str, Any]) -> str | None:
+    """Return what the best evaluation of a result was, None without one."""
+    if result.get("best_step") is None:
+        return None
+    return f"return {number(result['best_return'], 2)} in the evaluation at step {number(result['best_step'], 0)}"

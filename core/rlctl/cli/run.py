@@ -11,7 +11,7 @@ import click
 
 from rlctl import errors
 from rlctl.cli._options import layers_of, says_nothing, training_options
-from rlctl.cli._render import json_option, note, number, pairs, print_json, table
+from rlctl.cli._render import best_in_words, json_option, note, number, pairs, print_json, table
 from rlctl.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def show_outcome(outcome: RunResult, as_json: bool) -> None:
         ("status", f"{result.status}: {result.reason}"),
         ("steps", f"{number(result.step, 0)} in {number(result.seconds)} s ({number(rate, 0)} a second)"),
         ("episodes", f"{number(result.episodes, 0)}, mean return of the last 100: {number(result.return_mean)}"),
+        ("best", best_in_words(attrs.asdict(result))),
         ("results", str(info.directory)),
         ("look", f"rlctl runs show {info.run_id}"),
     ])  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from rlctl.cli._render import json_option, note, number, pairs, print_json, table
+from rlctl.cli._render import best_in_words, json_option, note, number, pairs, print_json, table
 from rlctl.cli.checkpoints import checkpoints
 from rlctl.errors import UsageError
 from rlctl.events import Episode, episodes_of
@@ -157,7 +157,7 @@ def _show_head(record: Record) -> None:
         ("steps", f"{number(row['step'], 0)} in {number(row['seconds'])} s"),
         ("time left", f"{number(eta)} s" if eta is not None else None),
         ("episodes", f"{number(row['episodes'], 0)}, mean return of the last 100: {number(row['return_mean'])}"),
-        ("best", _best_in_words(result)),
+        ("best", best_in_words(result)),
         ("parent", _parent_in_words(record)),
         ("directory", row["directory"]),
     ])  # fmt: skip
@@ -166,12 +166,6 @@ def _show_head(record: Record) -> None:
         click.echo(f"failure    {failure['kind']}: {failure['message']}")
         for line in (failure["traceback"] or failure["log_tail"]).rstrip().splitlines()[-10:]:
             click.echo(f"  {line}")
-
-
-def _best_in_words(result: dict[str, Any]) -> str | None:
-    if result.get("best_step") is None:
-        return None
-    return f"return {number(result['best_return'], 2)} in the evaluation at step {number(result['best_step'], 0)}"
 
 
 def _parent_in_words(record: Record) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -115,3 +116,15 @@ def with_defaults(values: Mapping[str, Any], parameters: Iterable[Parameter]) ->
     return {
         parameter.name: parameter.normalized(values.get(parameter.name, parameter.default)) for parameter in parameters
     }
+
+
+def numbers_that_are_none(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Yield (path, value) of every NaN and infinity in a tree, those in lists under the list's path."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from numbers_that_are_none(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from numbers_that_are_none(item, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,7 +11,7 @@ import attrs
 from attrs import define, field
 
 from rlctl.compatibility import EnvFacts, check_fit
-from rlctl.config.check import check_values, structure, with_defaults
+from rlctl.config.check import check_values, numbers_that_are_none, structure, with_defaults
 from rlctl.config.combinations import impossible_combinations
 from rlctl.config.layers import Layer, Merged, merge
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
@@ -243,20 +242,11 @@ def _check_env(prepared: Prepared, config: RunConfig | None) -> None:
 def _check_finite(prepared: Prepared) -> None:
     """Refuse NaN and infinities anywhere, also in what only the environment or a plugin understands: JSON has none."""
     found = {problem.path for problem in prepared.problems}
-
-    def look(value: Any, path: str) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                look(item, f"{path}.{key}" if path else key)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                look(item, path)
-        elif isinstance(value, float) and not math.isfinite(value) and path not in found:
+    for path, value in numbers_that_are_none(prepared.merged.values):
+        if path not in found:
             found.add(path)
             origin = prepared.merged.origin(path)
             prepared.problems.append(Problem(path, f"must be a finite number, got {value}", origin=origin))
-
-    look(prepared.merged.values, "")
 
 
 def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rlctl.compatibility import EnvFacts
 from rlctl.config.layers import Merged
 from rlctl.descriptors import CallbackDescriptor, resolve
 from rlctl.errors import UsageError
@@ -91,9 +92,15 @@ def host_manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
             for name, found in prepared.callbacks.items()
         },
         "env": prepared.env_facts.spec if prepared.env_facts else None,
+        "spaces": spaces_of(prepared.env_facts) if prepared.env_facts else None,
         "horizon": prepared.config.total_timesteps or prepared.algorithm.default_total_timesteps,
         "relay": relay,
     }
+
+
+def spaces_of(env: EnvFacts) -> dict[str, str]:
+    """Return the environment's spaces as people read them."""
+    return {"action": env.action_text, "observation": env.observation_text}
 
 
 def _plugin_entry(found: Registered[Any]) -> dict[str, Any]:

@@ -118,6 +118,8 @@ def _make_saver(
             "worker": {name: worker[name] for name in ("name", "distribution", "version", "source")},
             "algo": config["algo"],
             "env": config["env"],
+            "env_spec": manifest.get("env"),
+            "spaces": manifest.get("spaces"),
             "hyperparameters": config["hyperparameters"],
         },
         every_steps=settings["every_steps"],

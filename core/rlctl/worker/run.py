@@ -183,15 +183,11 @@ class Run:
         if evaluator is None or self._state is None:
             return
         saved = self.save("evaluation")
-        evaluation = evaluator.evaluate(
-            self._state,
-            self._goes_on,
-            step=self.step,
-            episodes=self.episodes,
-            checkpoint=saved.sha256() if saved is not None else None,
-            training_return_mean=self.return_mean,
-            seconds=self._pace.seconds(),
-        )
+        known = {
+            "step": self.step, "episodes": self.episodes, "training_return_mean": self.return_mean,
+            "checkpoint": saved.sha256() if saved is not None else None, "seconds": self._pace.seconds(),
+        }  # fmt: skip
+        evaluation = evaluator.evaluate(self._state, self._goes_on, **known)
         if evaluation is None:
             return
         if self._saver is not None:

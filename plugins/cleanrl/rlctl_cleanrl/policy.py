@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
+from torch import nn
 from torch.distributions import Categorical, Normal
 
 from rlctl import RlctlError
 from rlctl.gym.env_state import links
 from rlctl.gym.environments import make_env
 
-Act = Callable[[torch.Tensor, Any], torch.Tensor]
+_ACTING = ("agent", "q_network", "actor")
+"""What scripts call the network that acts, the first one that is there."""
 
 
 class ScriptPolicy:
@@ -27,6 +29,10 @@ class ScriptPolicy:
     """
 
     def __init__(self, script: dict[str, Any], statistics: list[dict[str, Any]], step: int) -> None:
+        if not any(isinstance(script.get(name), nn.Module) for name in _ACTING):
+            raise RlctlError(
+                f"none of {', '.join(_ACTING)} is a PyTorch network of the script: it is not known how it acts."
+            )
         self._script = script
         self._statistics = merged(statistics) if statistics else None
         self._step = step
@@ -68,12 +74,10 @@ class ScriptPolicy:
             actions = best if greedy else self._explored(best)
         elif "actor" in script and hasattr(script["actor"], "get_action"):
             actions = script["actor"].get_action(observations)[0]
-        elif "actor" in script and greedy:
+        elif greedy:
             actions = script["actor"](observations)
-        elif "actor" in script:
-            raise RlctlError("the policy of this script is deterministic: it has nothing to sample.")
         else:
-            raise RlctlError("the script has none of agent, q_network and actor: it is not known how it acts.")
+            raise RlctlError("the policy of this script is deterministic: it has nothing to sample.")
         return actions
 
     def _remembering(self, observations: torch.Tensor, started: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from rlctl import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo, hookimpl
+from rlctl import CheckpointSaved, Episode, Evaluation, Metrics, Progress, Result, RunInfo, hookimpl
 
 
 class Recorder:
@@ -40,6 +40,10 @@ class Recorder:
     def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:
         values = {"step": checkpoint.step, "reason": checkpoint.reason, "sha256": checkpoint.sha256}
         self._write("rlctl_checkpoint_saved", path=str(checkpoint.path), **values)
+
+    @hookimpl
+    def rlctl_evaluation_ended(self, evaluation: Evaluation) -> None:
+        self._write("rlctl_evaluation_ended", **evaluation.to_json())
 
     @hookimpl
     def rlctl_should_stop(self, progress: Progress) -> None:
