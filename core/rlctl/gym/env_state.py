@@ -88,11 +88,11 @@ def _links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
 
 def data_attributes(holder: Any) -> dict[str, Any]:
     """Return the attributes of an object that are plain data: numbers, strings, arrays, containers of them."""
-    return {name: value for name, value in vars(holder).items() if name not in _NOT_STATE and is_data(value)}
+    return {name: value for name, value in vars(holder).items() if is_data(value)}
 
 
 def _attributes(link: Any) -> dict[str, Any]:
-    values = data_attributes(link)
+    values = {name: value for name, value in data_attributes(link).items() if name not in _NOT_STATE}
     found: dict[str, Any] = {"class": type(link).__name__, "values": values, "generators": {}, "objects": {}}
     for name, value in vars(link).items():
         if name in _NOT_STATE:
