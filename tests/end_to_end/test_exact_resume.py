@@ -87,6 +87,31 @@ def test_a_training_in_mujoco_resumes_exactly(target, cli, cleanrl_cache):
 
 
 @slow
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        _case("sb3/a2c, sticky actions", ["sb3/a2c", "ALE/Breakout-v5", "--set", "env.kwargs={obs_type: ram}"], 600),
+        _case("cleanrl/ppo_atari", ["cleanrl/ppo_atari", "BreakoutNoFrameskip-v4", "--num-envs", "2", "--set",
+                                    "hyperparameters.num_steps=64"], 768),
+        _case("cleanrl/dqn_atari", ["cleanrl/dqn_atari", "BreakoutNoFrameskip-v4", "--set",
+                                    "hyperparameters.learning_starts=200", "--set", "hyperparameters.buffer_size=500"],
+              400),
+    ],
+)  # fmt: skip
+def test_a_training_in_atari_resumes_exactly(words, steps, cli, cleanrl_cache):
+    """The emulator goes on where it was, and so do the frames that are pooled and stacked around it."""
+    pytest.importorskip("ale_py", reason="needs ale-py")
+    if words[0].startswith("cleanrl"):
+        pytest.importorskip("cv2", reason="the wrappers need OpenCV")
+
+    verdict = _verified(cli, words, steps)
+
+    assert verdict["differences"] == []
+    assert verdict["declared"] == "exact"
+    assert verdict["episodes"] > 0
+
+
+@slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("budget", ["-n", "--total-episodes"])
 def test_a_run_can_be_resumed_from_each_of_its_safe_points(backend, budget, cli, cleanrl_cache, tmp_path):

@@ -135,7 +135,7 @@ def is_data(value: Any) -> bool:
 
 def _is_holder(value: Any) -> bool:
     """Return whether a value is a small object of data of its own, such as the running statistics of a normalisation."""
-    return type(value).__module__.startswith("gymnasium.wrappers") and hasattr(value, "__dict__")
+    return type(value).__module__.startswith(("gymnasium.wrappers", "rlctl_cleanrl.")) and hasattr(value, "__dict__")
 
 
 # ---- generators ----------------------------------------------------------------------------------------------------
