@@ -43,7 +43,7 @@ $(VENV)/.run: $(VENV)/.made $(PROJECTS)
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) (once)"
-	@$(PIP) install --constraint constraints.txt hatchling hypothesis import-linter interrogate mypy \
+	@$(PIP) install --constraint constraints.txt ale-py hatchling hypothesis import-linter interrogate mypy \
 		pytest pytest-timeout pytest-xdist ruff \
 		imageio imageio-ffmpeg
 	@touch $@

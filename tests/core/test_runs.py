@@ -23,6 +23,7 @@ from rlctl.events import Episode
 from rlctl.runs import directory as directory_module
 from rlctl.runs.directory import RunDirectory, create, is_alive, new_run_id, process_identity, state_of
 from rlctl.runs.files import read_json, write_json
+from rlctl.runs.manifest import installed_packages
 from rlctl.runs.store import RunStore
 
 Cli = Callable[..., Any]
@@ -687,3 +688,14 @@ def test_an_id_that_exists_is_refused(root: Path, kind: str) -> None:
         made(root, "A")
 
     assert sorted(root.rglob("*")) == before
+
+
+def test_of_a_package_that_is_there_twice_the_one_that_is_imported_counts(tmp_path, monkeypatch):
+    """The manifest, and what is compared on resuming, name the version that comes first on the path."""
+    for version in ("2.0", "1.0"):
+        folder = tmp_path / version / f"twice-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: twice\nVersion: {version}\n")
+        monkeypatch.syspath_prepend(folder.parent)
+
+    assert installed_packages()["twice"] == "1.0"

@@ -18,8 +18,6 @@ from tests.end_to_end.lifecycle import (
 
 from rlctl.verify import differences
 
-pytestmark = pytest.mark.slow
-
 slow = pytest.mark.slow
 PENDULUM = ["Pendulum-v1", "--set", "hyperparameters.learning_starts=100"]
 NOISE = "hyperparameters.action_noise={use: %s, sigma: 0.2}"
@@ -42,8 +40,8 @@ CASES = [
     _case("sb3/sac, gSDE", ["sb3/sac", *PENDULUM, "--set", "hyperparameters.use_sde=true"], 450, slow),
     _case("sb3/td3, normal noise", ["sb3/td3", *PENDULUM, "--set", NOISE % "normal"], 450, slow),
     _case("sb3/ddpg, Ornstein-Uhlenbeck noise, 2 environments",
-          ["sb3/ddpg", *PENDULUM, "--set", NOISE % "ornstein_uhlenbeck", "--num-envs", "2"], 440),
-    _case("cleanrl/ppo", CLEANRL_PPO, 1536),
+          ["sb3/ddpg", *PENDULUM, "--set", NOISE % "ornstein_uhlenbeck", "--num-envs", "2"], 440, slow),
+    _case("cleanrl/ppo", CLEANRL_PPO, 1536, slow),
     _case("cleanrl/dqn", CLEANRL_DQN, 600),
     _case("cleanrl/c51", ["cleanrl/c51", *CLEANRL_DQN[1:]], 600, slow),
     _case("cleanrl/td3", ["cleanrl/td3_continuous_action", *PENDULUM], 450, slow),
@@ -87,12 +85,39 @@ def test_a_training_in_mujoco_resumes_exactly(target, cli, cleanrl_cache):
 
 
 @slow
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        _case("sb3/a2c, sticky actions", ["sb3/a2c", "ALE/Breakout-v5", "--set", "env.kwargs={obs_type: ram}"], 600),
+        _case("cleanrl/ppo_atari", ["cleanrl/ppo_atari", "BreakoutNoFrameskip-v4", "--num-envs", "2", "--set",
+                                    "hyperparameters.num_steps=64"], 768),
+        _case("cleanrl/dqn_atari", ["cleanrl/dqn_atari", "BreakoutNoFrameskip-v4", "--set",
+                                    "hyperparameters.learning_starts=200", "--set", "hyperparameters.buffer_size=500"],
+              400),
+    ],
+)  # fmt: skip
+def test_a_training_in_atari_resumes_exactly(words, steps, cli, cleanrl_cache):
+    """The emulator goes on where it was, and so do the frames that are pooled and stacked around it."""
+    pytest.importorskip("ale_py", reason="needs ale-py")
+    if words[0].startswith("cleanrl"):
+        pytest.importorskip("cv2", reason="the wrappers need OpenCV")
+
+    verdict = _verified(cli, words, steps)
+
+    assert verdict["differences"] == []
+    assert verdict["declared"] == "exact"
+    assert verdict["episodes"] > 0
+
+
+@slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("budget", ["-n", "--total-episodes"])
 def test_a_run_can_be_resumed_from_each_of_its_safe_points(backend, budget, cli, cleanrl_cache, tmp_path):
     """The first and the last safe point, before anything is learned, and in the middle of episodes: all are exact."""
     words, steps = BACKENDS[backend]
-    amount = (budget, steps if budget == "-n" else 40)
+    if backend == "dqn":
+        steps //= 3  # each of them is a safe point and saved, here and in the copies
+    amount = (budget, steps if budget == "-n" else steps // 38)
     keep = ("--set", "checkpoint.every_steps=1", "--set", "checkpoint.keep_last=null")
     whole = train(cli, tmp_path, "whole", words, *amount, *keep)
     saved = steps_saved(whole)[:-1]
@@ -121,7 +146,7 @@ def test_a_run_stopped_twice_is_the_uninterrupted_one(backend, cli, cleanrl_cach
     assert len(events(twice, "run_resumed")) == 2
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["sb3", pytest.param("dqn", marks=slow), pytest.param("cleanrl", marks=slow)])
 def test_observing_a_training_does_not_change_it(backend, cli, cleanrl_cache, tmp_path):
     """Checkpoints every 100 steps and tensorboard leave every episode as it is without any of them."""
     words, steps = BACKENDS[backend]

@@ -2,26 +2,29 @@
 
 An environment is a chain of wrappers around a base. Each link's attributes that are plain data (numbers, strings,
 arrays, generators, containers of them) are its state; everything else (spaces, renderers, the link's inner environment)
-is made anew by making the environment again. MuJoCo keeps its state outside of Python and is asked for it.
+is made anew by making the environment again. MuJoCo and Atari keep their state outside of Python and are asked for it.
 
-Known to be complete: gymnasium's classic control and toy text environments, and MuJoCo's. For any other the state is
-taken as well, but `is_exact` says that nobody has checked that it is all there is.
+Known to be complete: gymnasium's classic control and toy text environments, MuJoCo's, and ale-py's. For any other the
+state is taken as well, but `is_exact` says that nobody has checked that it is all there is.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-_EXACT = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco")
+from rlctl.gym.atari_state import atari_state, hidden, is_atari, set_atari_state
+
+_EXACT = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco", "ale_py.")
 _EXACT_WRAPPERS = (
     *_EXACT, "gymnasium.wrappers", "stable_baselines3.common.monitor", "stable_baselines3.common.atari_wrappers",
-    "rlctl.", "rlctl_cleanrl.",
+    "cleanrl_utils.atari_wrappers", "rlctl.", "rlctl_cleanrl.",
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)
 # What a link has by construction, or for drawing only.
@@ -43,6 +46,8 @@ def inexact(envs: Iterable[Any]) -> Iterator[str]:
         kind = type(link)
         if kind not in seen and not kind.__module__.startswith(_EXACT if link is link.unwrapped else _EXACT_WRAPPERS):
             yield f"nobody has checked that all of the state of {kind.__module__}.{kind.__qualname__} is saved"
+        elif kind not in seen and is_atari(link) and hidden(link) is not None:
+            yield f"the emulator keeps to itself {hidden(link)}"
         seen.add(kind)
 
 
@@ -53,6 +58,8 @@ def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     model, data = getattr(base, "model", None), getattr(base, "data", None)
     if type(base).__module__.startswith("gymnasium.envs.mujoco") and model is not None:
         state["mujoco"] = _mujoco_state(model, data)
+    if is_atari(base):
+        state["atari"] = atari_state(base)
     return state
 
 
@@ -64,6 +71,8 @@ def set_env_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
     if "mujoco" in state:
         env.reset()  # allocates what the physics needs; everything it sets is overwritten now
         _set_mujoco_state(env.unwrapped.model, env.unwrapped.data, state["mujoco"])  # type: ignore[attr-defined]
+    if "atari" in state:
+        set_atari_state(env.unwrapped, state["atari"])
     for link, attributes in zip(chain, state["links"], strict=True):
         _set_attributes(link, attributes)
 
@@ -80,11 +89,11 @@ def links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
 
 def data_attributes(holder: Any) -> dict[str, Any]:
     """Return the attributes of an object that are plain data: numbers, strings, arrays, containers of them."""
-    return {name: value for name, value in vars(holder).items() if name not in _NOT_STATE and is_data(value)}
+    return {name: value for name, value in vars(holder).items() if is_data(value)}
 
 
 def _attributes(link: Any) -> dict[str, Any]:
-    values = data_attributes(link)
+    values = {name: value for name, value in data_attributes(link).items() if name not in _NOT_STATE}
     found: dict[str, Any] = {"class": type(link).__name__, "values": values, "generators": {}, "objects": {}}
     for name, value in vars(link).items():
         if name in _NOT_STATE:
@@ -122,12 +131,12 @@ def is_data(value: Any) -> bool:
         return all(is_data(key) and is_data(item) for key, item in value.items())
     if isinstance(value, (np.ndarray, np.generic)):
         return not (value.dtype.hasobject or value.dtype.names)
-    return isinstance(value, _PLAIN)
+    return isinstance(value, _PLAIN) and not isinstance(value, Enum)  # an enumeration's members are made anew
 
 
 def _is_holder(value: Any) -> bool:
     """Return whether a value is a small object of data of its own, such as the running statistics of a normalisation."""
-    return type(value).__module__.startswith("gymnasium.wrappers") and hasattr(value, "__dict__")
+    return type(value).__module__.startswith(("gymnasium.wrappers", "rlctl_cleanrl.")) and hasattr(value, "__dict__")
 
 
 # ---- generators ----------------------------------------------------------------------------------------------------

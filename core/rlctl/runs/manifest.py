@@ -37,9 +37,12 @@ def provenance(hardware: dict[str, Any]) -> dict[str, Any]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Return name → version of everything installed in this Python."""
-    found = ((dist.metadata["Name"], dist.version) for dist in importlib.metadata.distributions())
-    return dict(sorted({name: version for name, version in found if name}.items(), key=lambda item: item[0].lower()))
+    """Return name → version of everything installed; of what is there twice, the first on sys.path, which is imported."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        if name := distribution.metadata["Name"]:
+            found.setdefault(name, distribution.version)
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -16,14 +16,14 @@ def stops_after_evaluation(settings: Mapping[str, Any], history: Sequence[Evalua
     """Return why the run should end after the last evaluation of `history`, or None.
 
     `settings` is the `early_stopping` mapping of the configuration. An evaluation is better if it is by more than
-    `min_delta`. Those before `min_timesteps` may set the mark to beat, but patience is not lost on them.
+    `min_delta`. Those before `min_timesteps` may set the mark to beat, but patience is not lost on them. A threshold on the
+    training is the business of `stops_after_episode`: here its mean may still be of fewer episodes.
     """
     if not history or history[-1].step < settings["min_timesteps"]:
         return None
-    now = _value(settings["metric"], history[-1])
-    threshold, patience = settings["threshold"], settings["patience"]
-    if threshold is not None and now is not None and now >= threshold:
-        return _solved(settings["metric"], now, threshold)
+    threshold, patience, now = settings["threshold"], settings["patience"], history[-1].return_mean
+    if threshold is not None and settings["metric"] == "evaluation" and now >= threshold:
+        return _solved("evaluation", now, threshold)
     if patience is not None and evaluations_without_improvement(settings, history) >= patience:
         best = max((value for value in _values(settings, history) if value is not None), default=math.nan)
         return f"early stopping: {patience} evaluations without improvement on {best:.6g} ({_name(settings['metric'])})"

@@ -29,7 +29,7 @@ from rlctl.gym.env_state import (
     set_space_generator,
     space_generators,
 )
-from rlctl.gym.replay import replay_data, set_replay_data
+from rlctl.gym.replay import left_out, replay_data, set_replay_data
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
 from rlctl.torch.weights import read_torch_file, take_weights
@@ -59,11 +59,11 @@ class ScriptState:
             yield "its replay buffer is not saved"
         for name, value in self._own():
             if name in buffers:
-                parts = {f"{name}.{key}": part for key, part in vars(value).items()}
+                unsaved = [(f"{name}.{path}", part) for path, part in left_out(value)]
             else:
-                parts = {} if name in vector_envs else {name: value}
-            for path, part in parts.items():
-                if not _is_made_anew(part) and not _is_state(part):
+                unsaved = [] if name in vector_envs or _is_state(value) else [(name, value)]
+            for path, part in unsaved:
+                if not _is_made_anew(part):
                     yield f"the script's {path}, a {type(part).__name__}, is not saved"
 
     def write_state(self, folder: Path) -> None:

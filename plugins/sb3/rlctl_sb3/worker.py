@@ -41,6 +41,9 @@ _CANONICAL = {
     "time/fps": "time/steps_per_second",
 }
 
+# SB3's method that says how far the training is; it may be replaced in a model, and must then not be saved with it.
+_PROGRESS = "_update_current_progress_remaining"
+
 
 class Sb3Worker:
     """Runs one of SB3's algorithms under a callback of SB3's own kind."""
@@ -66,7 +69,7 @@ class Sb3Worker:
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
         with contextlib.suppress(_Stopped):
             model.learn(total_timesteps=horizon, callback=_RunCallback(run))
-        model.save(run.directory.backend / "model.zip")
+        model.save(run.directory.backend / "model.zip", exclude=[_PROGRESS])
         if isinstance(envs, VecNormalize):
             envs.save(str(run.directory.backend / "vecnormalize.pkl"))
         envs.close()
@@ -90,7 +93,7 @@ def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
     def update(num_timesteps: int, _: int) -> None:
         model._current_progress_remaining = max(0.0, 1.0 - num_timesteps / run.horizon)  # noqa: SLF001 - SB3's own hook
 
-    setattr(model, "_update_current_progress_remaining", update)  # noqa: B010 - a method of the instance, on purpose
+    setattr(model, _PROGRESS, update)
 
 
 class _RunCallback(BaseCallback):

@@ -118,6 +118,14 @@ def test_normalisation_goes_on_to_the_bit(env_id: str, tmp_path: Path) -> None:
     assert_same_future(make(env_id, *layers), make(env_id, *layers), tmp_path)
 
 
+def test_cleanrls_normalisation_goes_on_to_the_bit(tmp_path: Path) -> None:
+    """The same for the statistics of gymnasium 0.29, which CleanRL's scripts have."""
+    shims = pytest.importorskip("rlctl_cleanrl.shims.wrappers")
+    layers = (shims.RecordEpisodeStatistics, shims.ClipAction, shims.NormalizeObservation, shims.NormalizeReward)
+    assert_same_future(make("Pendulum-v1", *layers), make("Pendulum-v1", *layers), tmp_path)
+    assert is_exact(make("Pendulum-v1", *layers))
+
+
 @pytest.mark.parametrize("before", [0, 1, 39, 40, 41])
 def test_the_limit_of_an_episode_is_counted_on(before: int, tmp_path: Path) -> None:
     """How many steps are left until an episode is truncated comes along, at its first and at its last step too."""
