@@ -1,76 +1,124 @@
-"""The DQN agent: acts epsilon-greedily, learns from replayed transitions towards a target network."""
+"""The DQN agent: acts epsilon-greedily or by noise, learns from replayed transitions towards a target network."""
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from rlctl_dqn.config import DqnHyperparameters
-from rlctl_dqn.network import QNetwork
+from rlctl_dqn.networks import QNetwork
+from rlctl_dqn.objectives import make_objective
 from rlctl_dqn.replay_buffer import Batch
+from rlctl_dqn.targets import masked
 
-_LOSSES = {"mse": F.mse_loss, "huber": F.smooth_l1_loss}
+_OPTIMIZERS: dict[str, Any] = {
+    "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop,
+}  # fmt: skip
+
+
+class Update(NamedTuple):
+    """What an update did: metrics and (batch,) errors, on the device; `is_finite` False means that it was left out."""
+
+    metrics: dict[str, torch.Tensor]
+    errors: torch.Tensor
+    is_finite: bool = True
 
 
 class DqnAgent:
-    """Mnih et al. 2015, "Human-level control through deep reinforcement learning"."""
+    """Mnih et al. 2015, "Human-level control through deep reinforcement learning", and what was added since."""
 
     def __init__(
-        self, observation_size: int, num_actions: int, settings: DqnHyperparameters, device: torch.device, horizon: int
+        self,
+        shape: int | Sequence[int],
+        num_actions: int,
+        settings: DqnHyperparameters,
+        device: torch.device,
+        horizon: int,
+        *,
+        dtype: str = "float32",
     ) -> None:
         self.settings = settings
         self.device = device
         self.num_actions = num_actions
-        self.online = QNetwork(observation_size, num_actions, settings.hidden_sizes, settings.activation).to(device)
+        self.objective = make_objective(settings, device)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.online = QNetwork(shape, num_actions, settings, dtype=dtype, width=self.objective.width).to(device)
         self.target = copy.deepcopy(self.online)
-        self.optimizer = torch.optim.Adam(self.online.parameters(), lr=settings.learning_rate)
-        self._loss = _LOSSES[settings.loss]
+        self.optimizer: torch.optim.Optimizer = _OPTIMIZERS[settings.optimizer](
+            self.online.parameters(),
+            lr=settings.learning_rate,
+            eps=settings.optimizer_epsilon,
+            weight_decay=settings.weight_decay,
+        )
+        self._horizon = max(1, horizon)
         self._exploration_steps = max(1.0, settings.exploration_fraction * horizon)
 
     def epsilon(self, step: int) -> float:
-        """Return the probability of a random action at `step`: it changes linearly, then stays."""
+        """Return the probability of a random action at `step`: linear and then constant, or exponential."""
         first, last = self.settings.exploration_initial, self.settings.exploration_final
+        if self.settings.exploration_schedule == "exponential":
+            return last + (first - last) * math.exp(-step / (self.settings.exploration_decay * self._horizon))
         return first + (last - first) * min(1.0, step / self._exploration_steps)
 
-    def act(self, observations: NDArray[np.float32], step: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Return an action for each of the observations, (num_envs, size)."""
+    def importance(self, step: int) -> float:
+        """Return the exponent of the importance weights at `step`: linear over the whole training."""
+        first, last = self.settings.importance_initial, self.settings.importance_final
+        return first + (last - first) * min(1.0, step / self._horizon)
+
+    def act(
+        self,
+        observations: NDArray[Any],
+        step: int,
+        generator: np.random.Generator,
+        masks: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return an action for each of the observations, (num_envs, *shape), as in training; none that `masks` forbids."""
         actions = generator.integers(0, self.num_actions, len(observations))
         greedy = generator.random(len(observations)) >= self.epsilon(step)
+        if masks is not None:
+            actions = np.where(masks, generator.random(masks.shape), -1.0).argmax(axis=1)
         if greedy.any():
-            actions[greedy] = self.greedy(observations[greedy])
+            actions[greedy] = self._best(observations[greedy], None if masks is None else masks[greedy])
         return actions
 
+    def greedy(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Return the allowed action of highest value for each of the observations, (batch, *shape), without noise."""
+        self.online.eval()
+        try:
+            return self._best(observations, masks)
+        finally:
+            self.online.train()
+
     @torch.no_grad()
-    def greedy(self, observations: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return the action of highest value for each of the observations, (batch, size)."""
-        values = self.online(torch.as_tensor(observations, device=self.device))
-        best: NDArray[np.int64] = values.argmax(dim=1).cpu().numpy()
+    def _best(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+        values = self.objective.values(self.online(torch.as_tensor(observations, device=self.device)))
+        allowed = None if masks is None else torch.as_tensor(masks, device=self.device)
+        best: NDArray[np.int64] = masked(values, allowed).argmax(dim=1).cpu().numpy()
         return best
 
-    def update(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Take one step on the TD error; returns the loss and the mean value of the taken actions, on the device.
-
-        The target is r + gamma * max_a Q_target(s', a), without the second term where the episode terminated; a
-        truncated episode goes on in value.
-        """
-        with torch.no_grad():
-            next_values = self.target(batch.next_observations).amax(dim=1)
-            targets = batch.rewards + self.settings.gamma * next_values * (1.0 - batch.terminated)
-        values = self.online(batch.observations).gather(1, batch.actions).squeeze(1)
-        loss = self._loss(values, targets)
+    def update(self, batch: Batch) -> Update:
+        """Take one step on the loss of a batch, unless it is no finite number and `on_nan` is not `ignore`."""
+        learned = self.objective.learn(self.online, self.target, batch)
+        metrics = {"train/loss": learned.loss.detach(), "train/q_value": learned.values.mean()}
+        if self.settings.on_nan != "ignore" and not math.isfinite(learned.loss.item()):
+            return Update(metrics, learned.errors, is_finite=False)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        learned.loss.backward()  # type: ignore[no-untyped-call]
         if self.settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.online.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
-        return {"train/loss": loss.detach(), "train/q_value": values.detach().mean()}
+        return Update(metrics, learned.errors)
 
     @torch.no_grad()
     def update_target(self) -> None:
         """Move the target network by `tau` towards the online one."""
         for target, online in zip(self.target.parameters(), self.online.parameters(), strict=True):
             target.lerp_(online, self.settings.tau)
+        for target, online in zip(self.target.buffers(), self.online.buffers(), strict=True):
+            target.copy_(online)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
@@ -10,48 +11,89 @@ from numpy.typing import NDArray
 
 from rlctl import Run
 from rlctl.gym.env_state import env_state, inexact, set_env_state
-from rlctl.gym.environments import make_env
+from rlctl_dqn.observations import layout_of, make_observed, mask_of, stacked_masks
 from rlctl_dqn.replay_buffer import ReplayBuffer
 
 
 class Environments:
-    """Steps `num_envs` environments; an ended one is reset at once, and no transition crosses a reset."""
+    """Steps `num_envs` environments; an ended one is reset at once, and no transition crosses a reset.
 
-    def __init__(self, run: Run) -> None:
+    With `checked` it says of each transition whether all of its numbers are finite, and stores none that are not.
+    """
+
+    def __init__(self, run: Run, *, checked: bool = False) -> None:
         self._run = run
-        self._envs: list[gymnasium.Env[Any, Any]] = [make_env(run.env) for _ in range(run.env.get("num_envs") or 1)]
+        self._checked = checked
+        self._envs: list[gymnasium.Env[Any, Any]] = [make_observed(run.env) for _ in range(run.env.get("num_envs") or 1)]
         for reason in inexact(self._envs):
             run.limit_resume(reason)
         self.first_action = int(self._envs[0].action_space.start)  # type: ignore[attr-defined]
         self.num_actions = int(self._envs[0].action_space.n)  # type: ignore[attr-defined]
-        (self.observation_size,) = self._envs[0].observation_space.shape or (0,)
-        first = [env.reset(seed=run.seed + index)[0] for index, env in enumerate(self._envs)]
-        self.observations: NDArray[np.float32] = np.stack(first).astype(np.float32)
+        self.layout = layout_of(self._envs[0].observation_space)
+        first = [env.reset(seed=run.seed + index) for index, env in enumerate(self._envs)]
+        self.observations: NDArray[Any] = np.stack([observation for observation, _ in first]).astype(self.layout.dtype)
+        self._masks = [mask_of(info, self.num_actions) for _, info in first]
         self._returns = [0.0] * len(self)
         self._lengths = [0] * len(self)
+        self.nonfinite: list[str] = []
+        """What was no finite number in the last step, in words."""
 
     def __len__(self) -> int:
         return len(self._envs)
 
+    @property
+    def masks(self) -> NDArray[np.bool_] | None:
+        """Which actions are allowed now, (num_envs, num_actions); None if all are."""
+        return stacked_masks(self._masks, self.num_actions)
+
+    @property
+    def says_what_is_allowed(self) -> bool:
+        """Whether the environments say which actions are allowed."""
+        return any(mask is not None for mask in self._masks)
+
     def step(self, actions: NDArray[np.int64], buffer: ReplayBuffer, step: int) -> None:
         """Take one action in each environment, store the transitions, report episodes that ended at `step`."""
+        self.nonfinite.clear()
         for index, env in enumerate(self._envs):
             action = int(actions[index])
-            observation, reward, terminated, truncated, _ = env.step(action + self.first_action)
-            buffer.add(self.observations[index], action, float(reward), observation, terminated)
+            observation, reward, terminated, truncated, info = env.step(action + self.first_action)
+            mask, next_mask = self._masks[index], mask_of(info, self.num_actions)
+            ended = terminated or truncated
+            if self._checked and not self._is_finite(observation, float(reward), index):
+                buffer.drop(index)
+            else:
+                buffer.add(
+                    self.observations[index], action, float(reward), observation, terminated,
+                    truncated=truncated, env_index=index, mask=mask, next_mask=next_mask,
+                )  # fmt: skip
             self._returns[index] += float(reward)
             self._lengths[index] += 1
-            if terminated or truncated:
+            if ended:
                 self._run.record_episode(self._returns[index], self._lengths[index], env_index=index, step=step)
                 self._returns[index], self._lengths[index] = 0.0, 0
-                observation, _ = env.reset()
+                observation, info = env.reset()
+                next_mask = mask_of(info, self.num_actions)
             self.observations[index] = observation
+            self._masks[index] = next_mask
+
+    def _is_finite(self, observation: Any, reward: float, index: int) -> bool:
+        """Return whether a transition's numbers all are, its first observation too, and note which are not."""
+        words = []
+        if not math.isfinite(reward):
+            words.append(f"the reward of environment {index} is {reward}")
+        if self.layout.dtype != "uint8":
+            for which, array in (("an observation", self.observations[index]), ("the next observation", observation)):
+                if not _all_finite(array):
+                    words.append(f"{which} of environment {index} has a number that is not finite")
+        self.nonfinite += words
+        return not words
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""
         return {
             "envs": [env_state(env) for env in self._envs],
             "observations": self.observations,
+            "masks": self._masks,
             "returns": self._returns,
             "lengths": self._lengths,
         }
@@ -60,10 +102,16 @@ class Environments:
         """Become what `state` returned."""
         for env, saved in zip(self._envs, state["envs"], strict=True):
             set_env_state(env, saved)
-        self.observations = state["observations"]
+        self.observations, self._masks = state["observations"], state["masks"]
         self._returns, self._lengths = state["returns"], state["lengths"]
 
     def close(self) -> None:
         """Close all of them."""
         for env in self._envs:
             env.close()
+
+
+def _all_finite(array: Any) -> bool:
+    """Return whether all numbers are: by one product first, which is cheap, and only overflows where they are enormous."""
+    flat = np.asarray(array).ravel()
+    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from rlctl import RlctlError, Run
 from rlctl.gym.env_state import generator_from
+from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl.torch.random_state import preserved_random_states, random_states, seed_everything, set_random_states
@@ -22,6 +24,7 @@ from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
 from rlctl_dqn.environments import Environments
 from rlctl_dqn.policy import DqnPolicy
+from rlctl_dqn.prioritized import PrioritizedReplayBuffer
 from rlctl_dqn.replay_buffer import ReplayBuffer
 
 METRICS_EVERY = 100
@@ -54,33 +57,68 @@ class Training:
         device = resolve_device(run.device)
         seed_everything(run.seed)
         self.generator = np.random.default_rng(run.seed)
-        self.envs = Environments(run)
-        self.agent = DqnAgent(self.envs.observation_size, self.envs.num_actions, self.settings, device, run.horizon)
-        self.buffer = ReplayBuffer(self.settings.buffer_size, self.envs.observation_size, device)
+        self.envs = Environments(run, checked=self.settings.on_nan != "ignore")
+        layout = self.envs.layout
+        self.agent = DqnAgent(
+            layout.shape, self.envs.num_actions, self.settings, device, run.horizon, dtype=layout.dtype
+        )
+        self.buffer = self._make_buffer(device)
         self.step = 0
         self.updates = 0
         self._exploration_step: int | None = None
+        self._has_skipped = False
+
+    def _make_buffer(self, device: torch.device) -> ReplayBuffer:
+        settings, envs = self.settings, self.envs
+        arguments: dict[str, Any] = {
+            "dtype": envs.layout.dtype, "n_step": settings.n_step, "gamma": settings.gamma,
+            "masked_actions": envs.num_actions if envs.says_what_is_allowed else None,
+        }  # fmt: skip
+        if not settings.prioritized:
+            return ReplayBuffer(settings.buffer_size, envs.layout.shape, device, **arguments)
+        arguments |= {"exponent": settings.priority_exponent, "epsilon": settings.priority_epsilon}
+        return PrioritizedReplayBuffer(settings.buffer_size, envs.layout.shape, device, **arguments)
 
     def iterate(self) -> None:
         """Take one step in each environment and the updates that fall due with it."""
         settings, before = self.settings, self.step
-        actions = self.agent.act(self.envs.observations, before, self.generator)
+        actions = self.agent.act(self.envs.observations, before, self.generator, self.envs.masks)
         self.step = step = before + len(self.envs)
         self.envs.step(actions, self.buffer, step)
-        if step <= settings.learning_starts:
+        if self.envs.nonfinite:
+            self._not_finite("; ".join(self.envs.nonfinite))
+        if step <= settings.learning_starts or not self.buffer.size:
             return
-        for _ in range(step // settings.train_frequency - before // settings.train_frequency):
+        due = step // settings.train_frequency - before // settings.train_frequency
+        for _ in range(due * settings.gradient_steps):
             self._update(step)
         if step // settings.target_update_frequency > before // settings.target_update_frequency:
             self.agent.update_target()
 
     def _update(self, step: int) -> None:
-        learned = self.agent.update(self.buffer.sample(self.settings.batch_size, self.generator))
+        batch = self.buffer.sample(self.settings.batch_size, self.generator, self.agent.importance(step))
+        learned = self.agent.update(batch)
+        if not learned.is_finite:
+            self._not_finite(f"the loss is {learned.metrics['train/loss'].item()}")
+            return
+        if self.settings.prioritized and batch.rows is not None:
+            self.buffer.set_priorities(batch.rows, learned.errors.cpu().numpy())
         self.updates += 1
         if self.updates % METRICS_EVERY == 0:
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
-            values = {name: value.item() for name, value in learned.items()} | schedule
+            values = {name: value.item() for name, value in learned.metrics.items()} | schedule
             self._run.record_metrics(values, step=step)
+
+    def _not_finite(self, what: str) -> None:
+        """End the run, or say once that something is left out; raises RlctlError."""
+        if self.settings.on_nan == "skip":
+            if not self._has_skipped:
+                print(f"rlctl: step {self.step}: {what}; it is left out (on_nan: skip)", file=sys.stderr, flush=True)
+            self._has_skipped = True
+            return
+        saved = CheckpointFolder(self._run.directory.checkpoints).all()
+        last = f"The last checkpoint is of step {saved[-1].step}: {saved[-1].path}." if saved else "There is no checkpoint."
+        raise RlctlError(f"step {self.step}: {what}.", hint=f"{last} hyperparameters.on_nan=skip leaves it out.")
 
     # ---- what is lent ----------------------------------------------------------------------------------------------
 
@@ -89,7 +127,7 @@ class Training:
         """Lend the policy, as `rlctl.worker.protocol.Resumable` says."""
         with preserved_random_states(seed):
             step = self.step if self._exploration_step is None else self._exploration_step
-            yield DqnPolicy(self.agent, self.envs.first_action, step, seed)
+            yield DqnPolicy(self.agent, self.envs.layout, self.envs.first_action, step, seed)
 
     # ---- what is saved ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,86 @@
+"""What the network sees of an environment: arrays as they are, anything else flattened; and which actions are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from attrs import frozen
+from gymnasium import spaces
+from gymnasium.wrappers import FlattenObservation
+from numpy.typing import NDArray
+
+from rlctl import RlctlError
+from rlctl.gym.environments import make_env
+
+ACTION_MASK = "action_mask"
+"""Key of `info` under which an environment says which actions are allowed: gymnasium's own name for it."""
+
+
+@frozen
+class Layout:
+    """Shape and dtype of the observations of one environment, as they are stored."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def make_observed(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """Return the environment with observations that are one array: spaces other than a Box are flattened.
+
+    A Discrete becomes one-hot; Dict and Tuple are laid end to end. Raises RlctlError for a space that has no fixed size.
+    """
+    made = make_env(env, **kwargs)
+    space = made.observation_space
+    if isinstance(space, spaces.Box) and space.shape:
+        return made
+    if not space.is_np_flattenable:
+        made.close()
+        raise RlctlError(f"{env['id']}: observations {space} cannot be made one array.")
+    return FlattenObservation(made)
+
+
+def layout_of(space: spaces.Space[Any]) -> Layout:
+    """Return how observations of a `make_observed` environment are stored: images in bytes, the rest as float32."""
+    assert space.shape is not None
+    keeps_bytes = space.dtype == np.uint8 and len(space.shape) > 1
+    return Layout(tuple(space.shape), "uint8" if keeps_bytes else "float32")
+
+
+def mask_of(info: Mapping[str, Any], num_actions: int) -> NDArray[np.bool_] | None:
+    """Return the allowed actions, (num_actions,), or None where `info` does not say; raises RlctlError for a senseless one."""
+    said = info.get(ACTION_MASK)
+    if said is None:
+        return None
+    mask = np.asarray(said).astype(bool)
+    if mask.shape != (num_actions,) or not mask.any():
+        raise RlctlError(f'info["{ACTION_MASK}"] must allow at least one of {num_actions} actions, got {said!r}')
+    return mask
+
+
+class MaskMemory(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Remembers which actions are allowed now, for who sees the observation but not the `info`."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.mask: NDArray[np.bool_] | None = None
+        self._num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
+
+    def reset(self, **kwargs: Any) -> Any:
+        observation, info = self.env.reset(**kwargs)
+        self.mask = mask_of(info, self._num_actions)
+        return observation, info
+
+    def step(self, action: Any) -> Any:
+        result = self.env.step(action)
+        self.mask = mask_of(result[4], self._num_actions)
+        return result
+
+
+def stacked_masks(masks: list[NDArray[np.bool_] | None], num_actions: int) -> NDArray[np.bool_] | None:
+    """Return masks as one array, (len(masks), num_actions); None if nothing is forbidden by any."""
+    if all(mask is None for mask in masks):
+        return None
+    return np.stack([np.ones(num_actions, bool) if mask is None else mask for mask in masks])
