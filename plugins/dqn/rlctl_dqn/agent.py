@@ -120,5 +120,5 @@ class DqnAgent:
         """Move the target network by `tau` towards the online one."""
         for target, online in zip(self.target.parameters(), self.online.parameters(), strict=True):
             target.lerp_(online, self.settings.tau)
-        for target, online in zip(self.target.buffers(), self.online.buffers(), strict=True):
-            target.copy_(online)
+        for held, current in zip(self.target.buffers(), self.online.buffers(), strict=True):
+            held.copy_(current)

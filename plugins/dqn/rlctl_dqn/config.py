@@ -79,7 +79,9 @@ class DqnHyperparameters:
     munchausen: bool = _value(False, "Add the scaled log-policy to the reward, with a softmax policy as the target.")
     munchausen_alpha: float = _value(0.9, "munchausen: scale of the log-policy.", minimum=0, maximum=1)
     munchausen_tau: float = _value(0.03, "munchausen: temperature of the policy.", exclusive_minimum=0)
-    munchausen_clip: float = _value(-1.0, "munchausen: the log-policy, times the temperature, is at least this.", maximum=0)
+    munchausen_clip: float = _value(
+        -1.0, "munchausen: the log-policy, times the temperature, is at least this.", maximum=0
+    )
 
     # ---- replay
     buffer_size: int = _value(10_000, "Transitions kept for replay.", minimum=1)

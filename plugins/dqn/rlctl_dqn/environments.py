@@ -24,7 +24,9 @@ class Environments:
     def __init__(self, run: Run, *, checked: bool = False) -> None:
         self._run = run
         self._checked = checked
-        self._envs: list[gymnasium.Env[Any, Any]] = [make_observed(run.env) for _ in range(run.env.get("num_envs") or 1)]
+        self._envs: list[gymnasium.Env[Any, Any]] = [
+            make_observed(run.env) for _ in range(run.env.get("num_envs") or 1)
+        ]
         for reason in inexact(self._envs):
             run.limit_resume(reason)
         self.first_action = int(self._envs[0].action_space.start)  # type: ignore[attr-defined]

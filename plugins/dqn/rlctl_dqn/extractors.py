@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -42,7 +43,9 @@ def _named(name: str, shape: Sequence[int]) -> nn.Module:
     try:
         made = getattr(importlib.import_module(module_name), attribute)(tuple(shape))
     except Exception as error:
-        message = f"hyperparameters.extractor: {name} cannot be made for {tuple(shape)}: {type(error).__name__}: {error}"
+        message = (
+            f"hyperparameters.extractor: {name} cannot be made for {tuple(shape)}: {type(error).__name__}: {error}"
+        )
         raise RlctlError(message) from error
     if not isinstance(made, nn.Module) or not isinstance(getattr(made, "features", None), int):
         raise RlctlError(f"hyperparameters.extractor: {name} makes no torch.nn.Module with a number of `features`.")
@@ -119,7 +122,7 @@ class ImpalaCnn(_Cnn):
                 _Residual(after),
                 _Residual(after),
             )
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         ]
         return nn.Sequential(*sections, nn.ReLU(), nn.Flatten())
 

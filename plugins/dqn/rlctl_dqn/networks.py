@@ -59,7 +59,7 @@ class Dueling(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         value = self.value(features).unsqueeze(1)
-        advantage = self.advantage(features).unflatten(1, (self._num_actions, -1))
+        advantage = self.advantage(features).view(len(features), self._num_actions, -1)
         combined: torch.Tensor = value + advantage - advantage.mean(dim=1, keepdim=True)
         return combined.flatten(1)
 
@@ -90,12 +90,10 @@ class QNetwork(nn.Module):
         self.layers = _layers(size, widths, num_actions, width or 1, settings)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        if self.extractor is not None:
-            features = self.extractor(observations)
-        else:
-            features = scaled(observations).flatten(1)
+        plain = self.extractor is None
+        features = scaled(observations).flatten(1) if plain else self.extractor(observations)  # type: ignore[misc]
         outputs: torch.Tensor = self.layers(features)
-        return outputs if self._width is None else outputs.unflatten(1, (self._num_actions, self._width))
+        return outputs if self._width is None else outputs.view(-1, self._num_actions, self._width)
 
 
 def _layers(size: int, widths: Sequence[int], num_actions: int, width: int, settings: DqnHyperparameters) -> nn.Module:

@@ -38,7 +38,5 @@ class DqnPolicy:
         own = self._memories[-len(values) :]
         masks = stacked_masks([memory.mask for memory in own], self._agent.num_actions) if own else None
         if greedy:
-            actions = self._agent.greedy(values, masks)
-        else:
-            actions = self._agent.act(values, self._step, self._generator, masks)
-        return actions + self._first_action
+            return self._agent.greedy(values, masks) + self._first_action
+        return self._agent.act(values, self._step, self._generator, masks) + self._first_action

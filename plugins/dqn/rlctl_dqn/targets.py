@@ -88,7 +88,7 @@ def cross_entropy(target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 def entropy(probabilities: torch.Tensor) -> torch.Tensor:
     """Return the entropy (B,) of distributions (B, N); a cross entropy is this plus the divergence."""
-    return torch.special.entr(probabilities).sum(dim=1)
+    return -torch.xlogy(probabilities, probabilities).sum(dim=1)
 
 
 def quantile_huber_loss(quantiles: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

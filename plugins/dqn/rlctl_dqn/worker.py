@@ -116,8 +116,8 @@ class Training:
                 print(f"rlctl: step {self.step}: {what}; it is left out (on_nan: skip)", file=sys.stderr, flush=True)
             self._has_skipped = True
             return
-        saved = CheckpointFolder(self._run.directory.checkpoints).all()
-        last = f"The last checkpoint is of step {saved[-1].step}: {saved[-1].path}." if saved else "There is no checkpoint."
+        saved = CheckpointFolder(self._run.directory.path / "checkpoints").all()
+        last = f"The last checkpoint: step {saved[-1].step}, {saved[-1].path}." if saved else "There is no checkpoint."
         raise RlctlError(f"step {self.step}: {what}.", hint=f"{last} hyperparameters.on_nan=skip leaves it out.")
 
     # ---- what is lent ----------------------------------------------------------------------------------------------
