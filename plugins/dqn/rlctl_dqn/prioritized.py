@@ -33,6 +33,11 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self._tree = SumTree(capacity)
         self._highest = 1.0
 
+    @staticmethod
+    def _extra_bytes(capacity: int) -> int:
+        """Return the bytes of the sum tree."""
+        return SumTree.bytes_for(capacity)
+
     def _store(self, transition: Transition) -> int:
         at = super()._store(transition)
         self._tree.put(at, self._highest)

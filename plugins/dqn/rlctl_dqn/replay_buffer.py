@@ -71,9 +71,14 @@ class ReplayBuffer:
         if masked_actions is not None:
             kinds["_masks"] = kinds["_next_masks"] = ((masked_actions,), "bool")
         self._names = tuple(kinds)
-        needed = sum(capacity * math.prod(inner) * np.dtype(kind).itemsize for inner, kind in kinds.values())
+        row = sum(math.prod(inner) * np.dtype(kind).itemsize for inner, kind in kinds.values())
         hint = f"Set hyperparameters.buffer_size, {capacity}, lower."
-        require_memory(f"a replay buffer of {capacity} transitions", needed, available_bytes(), hint)
+        require_memory(
+            f"a replay buffer of {capacity} transitions",
+            capacity * row + self._extra_bytes(capacity),
+            available_bytes(),
+            hint,
+        )
         self._observations: NDArray[Any]
         self._next_observations: NDArray[Any]
         self._actions: NDArray[np.int64]
@@ -81,6 +86,11 @@ class ReplayBuffer:
         self._terminated: NDArray[np.float32]
         for name, (inner, kind) in kinds.items():
             setattr(self, name, np.zeros((capacity, *inner), kind))
+
+    @staticmethod
+    def _extra_bytes(capacity: int) -> int:
+        """Return what there is beside the rows of the transitions."""
+        return 0
 
     def add(
         self,

@@ -15,9 +15,14 @@ class SumTree:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._size = 1 << max(0, capacity - 1).bit_length()
+        self._size = _leaves(capacity)
         self._depth = self._size.bit_length() - 1
         self._nodes = np.zeros(2 * self._size, np.float64)
+
+    @staticmethod
+    def bytes_for(capacity: int) -> int:
+        """Return what a tree of that capacity takes."""
+        return 2 * _leaves(capacity) * np.dtype(np.float64).itemsize
 
     @property
     def total(self) -> float:
@@ -76,3 +81,8 @@ class SumTree:
         """Return indices in proportion to their values, one from each of `count` equal parts of the total."""
         strata = (np.arange(count) + generator.random(count)) / count
         return self.find(strata * self.total)
+
+
+def _leaves(capacity: int) -> int:
+    """Return the power of two that is not below the capacity."""
+    return 1 << max(0, capacity - 1).bit_length()
