@@ -39,6 +39,7 @@ class Environments:
         self._lengths = [0] * len(self)
         self.nonfinite: list[str] = []
         """What was no finite number in the last step, in words."""
+        self._sound = [self._is_sound(observation) for observation in self.observations]
 
     def __len__(self) -> int:
         return len(self._envs)
@@ -75,20 +76,23 @@ class Environments:
                 self._returns[index], self._lengths[index] = 0.0, 0
                 observation, info = env.reset()
                 next_mask = mask_of(info, self.num_actions)
+                if self._checked:
+                    self._sound[index] = self._is_sound(observation)
             self.observations[index] = observation
             self._masks[index] = next_mask
 
     def _is_finite(self, observation: Any, reward: float, index: int) -> bool:
-        """Return whether a transition's numbers all are, its first observation too, and note which are not."""
-        words = []
+        """Return whether all numbers of a transition are, those of its first observation too; note it if not."""
+        was_sound, is_sound = self._sound[index], self._is_sound(observation)
+        self._sound[index] = is_sound
+        if not (was_sound and is_sound):
+            self.nonfinite.append(f"an observation of environment {index} has a number that is not finite")
         if not math.isfinite(reward):
-            words.append(f"the reward of environment {index} is {reward}")
-        if self.layout.dtype != "uint8":
-            for which, array in (("an observation", self.observations[index]), ("the next observation", observation)):
-                if not _all_finite(array):
-                    words.append(f"{which} of environment {index} has a number that is not finite")
-        self.nonfinite += words
-        return not words
+            self.nonfinite.append(f"the reward of environment {index} is {reward}")
+        return was_sound and is_sound and math.isfinite(reward)
+
+    def _is_sound(self, observation: Any) -> bool:
+        return self.layout.dtype == "uint8" or bool(np.isfinite(observation).all())
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""
@@ -106,14 +110,9 @@ class Environments:
             set_env_state(env, saved)
         self.observations, self._masks = state["observations"], state["masks"]
         self._returns, self._lengths = state["returns"], state["lengths"]
+        self._sound = [self._is_sound(observation) for observation in self.observations]
 
     def close(self) -> None:
         """Close all of them."""
         for env in self._envs:
             env.close()
-
-
-def _all_finite(array: Any) -> bool:
-    """Return whether all numbers are: by one product first, which is cheap, and only overflows where they are enormous."""
-    flat = np.asarray(array).ravel()
-    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())

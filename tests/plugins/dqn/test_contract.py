@@ -16,6 +16,17 @@ class TestDqn(WorkerContract):
 
 
 @pytest.mark.slow
+class TestRainbow(WorkerContract):
+    """Everything at once: priorities, windows over three steps, noise and distributions are resumed too."""
+
+    worker = "dqn"
+    algo = "rainbow"
+    env = "CartPole-v1"
+    total_timesteps = 2000
+    hyperparameters = {"learning_starts": 500}
+
+
+@pytest.mark.slow
 class TestDqnWithSeveralEnvironments(WorkerContract):
     """Four environments at once: a step of all of them is four."""
 

@@ -115,7 +115,9 @@ def returns_by_loop(episodes, steps):
             window = rows[start : start + steps]
             reward = sum(GAMMA**k * row[1] for k, row in enumerate(window))
             is_last = start + steps >= len(rows)
-            made.append((rows[start][0], 0.0, reward, window[-1][2], float(is_last and terminated), GAMMA ** len(window)))
+            made.append(
+                (rows[start][0], 0.0, reward, window[-1][2], float(is_last and terminated), GAMMA ** len(window))
+            )
     return made
 
 
@@ -247,7 +249,9 @@ def test_a_buffer_goes_on_as_the_one_it_was_saved_from(count):
     assert stored(first) == stored(second)
     assert np.array_equal(first._tree._nodes, second._tree._nodes)
     drawn = [buffer.sample(5, np.random.default_rng(3), 0.5) for buffer in (first, second)]
-    assert all(torch.equal(one, other) for one, other in zip(drawn[0][:6], drawn[1][:6], strict=True) if one is not None)
+    assert all(
+        torch.equal(one, other) for one, other in zip(drawn[0][:6], drawn[1][:6], strict=True) if one is not None
+    )
 
 
 def test_a_buffer_of_another_capacity_is_refused():
