@@ -199,19 +199,20 @@ def test_sb3_on_the_wrong_environment(refused: Callable[..., list[str]], target:
     assert "ppo" in line
 
 
-def test_images_for_a_network_of_vectors(refused: Callable[..., list[str]], cli: Cli) -> None:
+def test_words_for_a_network_of_numbers(refused: Callable[..., list[str]], cli: Cli) -> None:
     """Observations that the algorithm cannot take are refused as well as actions."""
-    (cli.folder / "picture_env.py").write_text(  # type: ignore[attr-defined]
-        "import gymnasium as g, numpy as np\n"
+    (cli.folder / "words_env.py").write_text(  # type: ignore[attr-defined]
+        "import gymnasium as g\n"
         "class E(g.Env):\n"
         "    action_space = g.spaces.Discrete(2)\n"
-        "    observation_space = g.spaces.Box(0, 255, (8, 8, 3), np.uint8)\n"
-        "g.register('Picture-v0', lambda **k: E())\n"
+        "    observation_space = g.spaces.Text(8)\n"
+        "g.register('Words-v0', lambda **k: E())\n"
     )
 
-    (line,) = refused(2, "dqn", "Picture-v0", "--set", "env.imports=[picture_env]")
+    (line,) = refused(2, "dqn", "Words-v0", "--set", "env.imports=[words_env]")
 
-    assert "has image observations" in line
+    assert "has other observations" in line
+    assert "needs vector or image or " in line
 
 
 def test_a_gymnasium_environment_with_several_agents(refused: Callable[..., list[str]], cli: Cli) -> None:

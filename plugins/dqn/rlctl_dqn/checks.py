@@ -27,14 +27,19 @@ _BELONGS: dict[str, tuple[str, Any]] = {
 
 def problems_in(config: RunConfig) -> Iterator[Problem]:
     """Yield everything that is valid for itself but makes no sense together, or for this budget."""
-    algorithm = config.algo if config.algo in ALGORITHMS else "dqn"
-    defaults = {parameter.name: parameter.default for parameter in hyperparameters(algorithm)}
-    settings = {**defaults, **config.hyperparameters}
+    parameters = hyperparameters(config.algo if config.algo in ALGORITHMS else "dqn")
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    settings = dict(defaults)
+    for parameter in parameters:
+        value = config.hyperparameters.get(parameter.name, parameter.default)
+        if parameter.problem_with(value) is None:  # what is wrong by itself is refused already
+            settings[parameter.name] = value
+    budget = config.total_timesteps if config.total_episodes is None else None
     problems = (
         *_without_effect(settings, defaults),
         *_contradictions(settings),
         *_exploration(settings),
-        *_sizes(settings, config.total_timesteps),
+        *_sizes(settings, budget),
         *_network(settings),
     )
     for name, message, hint in problems:

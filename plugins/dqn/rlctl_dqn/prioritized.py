@@ -33,8 +33,7 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self._tree = SumTree(capacity)
         self._highest = 1.0
 
-    @staticmethod
-    def _extra_bytes(capacity: int) -> int:
+    def _extra_bytes(self, capacity: int) -> int:
         """Return the bytes of the sum tree."""
         return SumTree.bytes_for(capacity)
 

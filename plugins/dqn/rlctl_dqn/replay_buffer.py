@@ -87,8 +87,7 @@ class ReplayBuffer:
         for name, (inner, kind) in kinds.items():
             setattr(self, name, np.zeros((capacity, *inner), kind))
 
-    @staticmethod
-    def _extra_bytes(capacity: int) -> int:
+    def _extra_bytes(self, capacity: int) -> int:
         """Return what there is beside the rows of the transitions."""
         return 0
 

@@ -359,7 +359,9 @@ def test_a_real_run_leaves_a_picture(tmp_path):
     from rlctl import RunConfig, run
 
     callbacks = {"jsonl": {}, "curves": {}, "progress": False}
-    outcome = run(RunConfig(worker="dqn", total_timesteps=600, callbacks=callbacks), runs_dir=tmp_path)
+    settings = {"learning_starts": 200}
+    config = RunConfig(worker="dqn", total_timesteps=600, hyperparameters=settings, callbacks=callbacks)
+    outcome = run(config, runs_dir=tmp_path)
     assert outcome.result.status == "finished", outcome.result.reason
     assert imread(outcome.directory / "plots" / "training_curves.png").shape[1] == 1500
     steps, _ = line(figure(outcome.directory).axes[0], "training episodes")

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.plugins.dqn.making import agent_of, batch_of, parameters
 
 from rlctl_dqn.replay_buffer import Batch
-from tests.plugins.dqn.making import agent_of, batch_of, parameters
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.plugins.dqn.making import parameters, train_to, training_of
 
 from rlctl.evaluations import EvaluationRequest
 from rlctl.gym.evaluation import measure
-from tests.plugins.dqn.making import parameters, train_to, training_of
 
 VARIANTS = {
     "dqn": {},

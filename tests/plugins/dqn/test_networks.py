@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from tests.plugins.dqn.making import settings_of
 from torch import nn
 
 from rlctl import RlctlError
 from rlctl_dqn.extractors import NatureCnn, make_extractor
 from rlctl_dqn.networks import NoisyLinear, QNetwork
-from tests.plugins.dqn.making import settings_of
 
 
 def network(algo="dqn", *, shape=(4,), actions=3, width=None, dtype="float32", **changes):

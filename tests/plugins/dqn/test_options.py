@@ -118,7 +118,7 @@ def test_what_makes_no_sense_together_is_refused(changes, path, words):
 
 
 def test_everything_is_refused_at_once():
-    """Five mistakes, five problems."""
+    """Four mistakes, four problems."""
     found = refused("rainbow", munchausen=True, exploration_final=0.1, learning_starts=2, loss="huber")
     assert sorted(found) == [
         "hyperparameters.exploration_final", "hyperparameters.learning_starts", "hyperparameters.loss",
@@ -141,6 +141,11 @@ def test_everything_is_refused_at_once():
 def test_what_makes_sense_is_let_through(changes):
     """Options can be combined on the plain algorithm."""
     assert refused(**changes) == {}
+
+
+def test_a_value_that_is_wrong_by_itself_hides_no_other_problem():
+    """Its kind is refused elsewhere; what makes no sense together is still said."""
+    assert list(refused(batch_size="many", hidden_sizes=3, learning_starts=2)) == ["hyperparameters.learning_starts"]
 
 
 def test_a_budget_in_episodes_refuses_no_late_start():

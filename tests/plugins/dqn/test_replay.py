@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plugins.dqn.making import CPU, agent_of
 
 from rlctl import RlctlError
 from rlctl_dqn import memory, replay_buffer
 from rlctl_dqn.prioritized import PrioritizedReplayBuffer
 from rlctl_dqn.replay_buffer import ReplayBuffer
-from tests.plugins.dqn.making import CPU, agent_of
 
 FEW = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)

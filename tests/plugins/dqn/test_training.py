@@ -4,10 +4,10 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from tests.plugins.dqn.making import parameters, train_to, training_of
 
 from rlctl import RlctlError
 from rlctl_dqn.observations import layout_of, make_observed, mask_of
-from tests.plugins.dqn.making import parameters, train_to, training_of
 
 ODD = {
     "discrete": spaces.Discrete(3),
@@ -98,7 +98,7 @@ def test_an_image_is_stored_in_bytes():
 def test_a_space_without_a_fixed_size_is_refused(monkeypatch):
     """A sequence can be of any length."""
     monkeypatch.setitem(ODD, "sequence", spaces.Sequence(spaces.Discrete(2)))
-    with pytest.raises(RlctlError, match="Sequence.* cannot be made one array"):
+    with pytest.raises(RlctlError, match=r"Sequence.* cannot be made one array"):
         make_observed(odd("sequence"))
 
 
