@@ -48,7 +48,7 @@ class SumTree:
         above = self._size + indices
         nodes[above] = values
         for _ in range(self._depth):
-            above = np.unique(above >> 1)
+            above = above >> 1  # one that occurs twice gets the same sum twice
             nodes[above] = nodes[2 * above] + nodes[2 * above + 1]
 
     def rebuild(self) -> None:

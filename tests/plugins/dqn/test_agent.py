@@ -1,10 +1,12 @@
 """The agent: what it does in a state, what an update changes, and that each option changes something."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from tests.plugins.dqn.making import agent_of, batch_of, parameters
 
 from rlctl_dqn.replay_buffer import Batch
@@ -105,6 +107,32 @@ def test_the_plain_update_is_gradient_descent_on_the_td_error():
     assert agent.online.layers[0].weight.flatten().tolist() == pytest.approx([1.0, 1.1])
     assert agent.online.layers[0].bias.tolist() == pytest.approx([0.0, 0.1])
     assert agent.target.layers[0].weight.flatten().tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_plain_dqn_is_these_few_lines_to_the_last_bit(loss):
+    """Whatever else the agent can do costs plain DQN not one rounding; with a batch size that is no power of two."""
+    agent = agent_of(loss=loss, tau=0.7, max_grad_norm=0.5)
+    torch.manual_seed(0)
+    online = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+    target = copy.deepcopy(online)
+    optimizer = torch.optim.Adam(online.parameters(), lr=agent.settings.learning_rate)
+    for number in range(30):
+        batch = batch_of(7, seed=number)
+        with torch.no_grad():
+            goal = batch.rewards + 0.99 * target(batch.next_observations).amax(dim=1) * (1.0 - batch.terminated)
+        values = online(batch.observations).gather(1, batch.actions).squeeze(1)
+        optimizer.zero_grad()
+        {"mse": nn.functional.mse_loss, "huber": nn.functional.smooth_l1_loss}[loss](values, goal).backward()
+        nn.utils.clip_grad_norm_(online.parameters(), 0.5)
+        optimizer.step()
+        with torch.no_grad():
+            for old, new in zip(target.parameters(), online.parameters(), strict=True):
+                old.lerp_(new, 0.7)
+        agent.update(batch)
+        agent.update_target()
+    assert np.array_equal(parameters(agent.online), parameters(online))
+    assert np.array_equal(parameters(agent.target), parameters(target))
 
 
 def test_double_learning_values_the_online_networks_action():
