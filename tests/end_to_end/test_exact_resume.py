@@ -30,6 +30,7 @@ def _case(name: str, words: list[str], steps: int, *marks: pytest.MarkDecorator)
 CASES = [
     _case("dqn", DQN, 1200),
     _case("dqn, 4 environments", [*DQN, "--num-envs", "4"], 2000, slow),
+    _case("dqn/rainbow, 2 environments", ["dqn/rainbow", *DQN[1:], "--num-envs", "2"], 1200, slow),
     _case("sb3/ppo, 3 environments", [*SB3_PPO, "--num-envs", "3"], 1344),
     _case("sb3/ppo", SB3_PPO, 640, slow),
     _case("sb3/ppo, gSDE", ["sb3/ppo", "Pendulum-v1", "--set", "hyperparameters.n_steps=64", "--set",

@@ -40,7 +40,7 @@ def problems_in(config: RunConfig) -> Iterator[Problem]:
         *_contradictions(settings),
         *_exploration(settings),
         *_sizes(settings, budget),
-        *_network(settings),
+        *_network(settings, defaults),
     )
     for name, message, hint in problems:
         yield Problem(f"hyperparameters.{name}", message, hint)
@@ -98,7 +98,7 @@ def _sizes(settings: Mapping[str, Any], budget: int | None) -> _Found:
         yield "buffer_size", f"must be at least batch_size, {batch}, got {settings['buffer_size']}", None
 
 
-def _network(settings: Mapping[str, Any]) -> _Found:
+def _network(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Found:
     for size in settings["hidden_sizes"]:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             yield "hidden_sizes", f"expected integers of at least 1, got {size!r}", None
@@ -107,3 +107,8 @@ def _network(settings: Mapping[str, Any]) -> _Found:
     if name not in EXTRACTORS and not _DOTTED.fullmatch(name):
         message = f'expected one of {", ".join(EXTRACTORS)} or "package.module:Class", got "{name}".'
         yield "extractor", message, did_you_mean(name, EXTRACTORS)
+        return
+    if settings["hidden_sizes"] != defaults["hidden_sizes"] and name not in ("auto", "mlp"):
+        yield "hidden_sizes", f"has no effect with extractor {name}.", "Leave hidden_sizes out."
+    if settings["features"] != defaults["features"] and name not in ("auto", "nature", "impala"):
+        yield "features", f"has no effect with extractor {name}, which is no CNN of ours.", "Leave features out."

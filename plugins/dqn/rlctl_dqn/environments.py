@@ -60,8 +60,8 @@ class Environments:
         for index, env in enumerate(self._envs):
             action = int(actions[index])
             observation, reward, terminated, truncated, info = env.step(action + self.first_action)
-            mask, next_mask = self._masks[index], mask_of(info, self.num_actions)
             ended = terminated or truncated
+            mask, next_mask = self._masks[index], mask_of(info, self.num_actions, ended=ended)
             if self._checked and not self._is_finite(observation, float(reward), index):
                 buffer.drop(index)
             else:

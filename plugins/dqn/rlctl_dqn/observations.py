@@ -49,12 +49,17 @@ def layout_of(space: spaces.Space[Any]) -> Layout:
     return Layout(tuple(space.shape), "uint8" if keeps_bytes else "float32")
 
 
-def mask_of(info: Mapping[str, Any], num_actions: int) -> NDArray[np.bool_] | None:
-    """Return the allowed actions, (num_actions,), or None where `info` does not say; raises RlctlError for a senseless one."""
+def mask_of(info: Mapping[str, Any], num_actions: int, *, ended: bool = False) -> NDArray[np.bool_] | None:
+    """Return the allowed actions, (num_actions,), or None where `info` does not say; raises RlctlError for a senseless one.
+
+    Where the episode has `ended` it may allow nothing, which says nothing.
+    """
     said = info.get(ACTION_MASK)
     if said is None:
         return None
     mask = np.asarray(said).astype(bool)
+    if ended and not mask.any():
+        return None
     if mask.shape != (num_actions,) or not mask.any():
         raise RlctlError(f'info["{ACTION_MASK}"] must allow at least one of {num_actions} actions, got {said!r}')
     return mask
@@ -75,7 +80,7 @@ class MaskMemory(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> Any:
         result = self.env.step(action)
-        self.mask = mask_of(result[4], self._num_actions)
+        self.mask = mask_of(result[4], self._num_actions, ended=result[2] or result[3])
         return result
 
 

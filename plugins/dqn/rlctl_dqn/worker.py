@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,14 +63,16 @@ class Training:
         self.agent = DqnAgent(
             layout.shape, self.envs.num_actions, self.settings, device, run.horizon, dtype=layout.dtype
         )
-        self.buffer = self._make_buffer(device)
+        self._device = device
         self.step = 0
         self.updates = 0
         self._exploration_step: int | None = None
         self._has_skipped = False
 
-    def _make_buffer(self, device: torch.device) -> ReplayBuffer:
-        settings, envs = self.settings, self.envs
+    @functools.cached_property
+    def buffer(self) -> ReplayBuffer:
+        """The replay buffer; made when it is first needed, as an evaluation needs none."""
+        settings, envs, device = self.settings, self.envs, self._device
         arguments: dict[str, Any] = {
             "dtype": envs.layout.dtype, "n_step": settings.n_step, "gamma": settings.gamma,
             "masked_actions": envs.num_actions if envs.says_what_is_allowed else None,

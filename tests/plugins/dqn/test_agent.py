@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from tests.plugins.dqn.making import agent_of, batch_of, parameters
+from torch import nn
 
 from rlctl_dqn.replay_buffer import Batch
 

@@ -106,6 +106,8 @@ def test_other_workers_are_not_checked():
         ({"loss": "huber", "distribution": "quantile"}, "loss", "brings its own"),
         ({"hidden_sizes": [64, 0]}, "hidden_sizes", "expected integers of at least 1, got 0"),
         ({"hidden_sizes": [64, "x"]}, "hidden_sizes", "got 'x'"),
+        ({"hidden_sizes": [9], "extractor": "nature"}, "hidden_sizes", "no effect with extractor nature"),
+        ({"features": 9, "extractor": "mlp"}, "features", "no effect with extractor mlp"),
         ({"extractor": "natur"}, "extractor", 'Did you mean "nature"?'),
     ],
     ids=str,

@@ -7,6 +7,7 @@ from gymnasium import spaces
 from tests.plugins.dqn.making import parameters, train_to, training_of
 
 from rlctl import RlctlError
+from rlctl_dqn import replay_buffer
 from rlctl_dqn.observations import layout_of, make_observed, mask_of
 
 ODD = {
@@ -146,9 +147,10 @@ def test_an_environment_without_masks_stores_none(tmp_path):
 
 
 def test_a_mask_that_allows_nothing_is_refused():
-    """The message has it."""
+    """The message has it. Where the episode is over nothing need be allowed."""
     assert mask_of({}, 2) is None
     assert mask_of({"action_mask": [0, 1]}, 2).tolist() == [False, True]
+    assert mask_of({"action_mask": [0, 0]}, 2, ended=True) is None
     for senseless in ([0, 0], [1, 1, 1]):
         with pytest.raises(RlctlError, match="at least one of 2 actions"):
             mask_of({"action_mask": senseless}, 2)
@@ -163,6 +165,16 @@ def test_updates_fall_due_by_steps(tmp_path):
         training, _ = training_of(tmp_path / str(index), train_frequency=10, gradient_steps=gradient_steps)
         train_to(training, 100)
         assert training.updates == updates
+
+
+def test_a_policy_is_lent_without_a_replay_buffer(tmp_path, monkeypatch):
+    """To evaluate on a small machine what was trained on a large one, no memory for transitions is needed."""
+    monkeypatch.setattr(replay_buffer, "available_bytes", lambda: 10)
+    training, _ = training_of(tmp_path)
+    with training.policy(1) as policy:
+        assert policy.act(np.zeros((1, 4)), greedy=True, started=None) in (0, 1)
+    with pytest.raises(RlctlError, match="10 are free"):
+        training.iterate()
 
 
 def test_priorities_follow_the_errors(tmp_path):
