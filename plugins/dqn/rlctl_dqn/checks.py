@@ -23,6 +23,8 @@ _BELONGS: dict[str, tuple[str, Any]] = {
     "exploration_decay": ("exploration_schedule", "exponential"),
 }
 """Setting → the one that it is a detail of, and the value of that with which it means something."""
+_Found = Iterator[tuple[str, str, str | None]]
+"""Name of the setting, what is wrong, what to do."""
 
 
 def problems_in(config: RunConfig) -> Iterator[Problem]:
@@ -44,10 +46,6 @@ def problems_in(config: RunConfig) -> Iterator[Problem]:
     )
     for name, message, hint in problems:
         yield Problem(f"hyperparameters.{name}", message, hint)
-
-
-_Found = Iterator[tuple[str, str, str | None]]
-"""Name of the setting, what is wrong, what to do."""
 
 
 def _without_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Found:

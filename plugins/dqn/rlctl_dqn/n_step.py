@@ -42,7 +42,8 @@ class NStepReturns:
         """
         window = self._pending.setdefault(env_index, deque())
         # Copies: what the caller holds may be overwritten while it waits here.
-        window.append(transition._replace(observation=transition.observation.copy()))
+        before, after = np.array(transition.observation), np.array(transition.next_observation)
+        window.append(transition._replace(observation=before, next_observation=after))
         if len(window) == self._steps:
             yield self._sum(window)
             window.popleft()

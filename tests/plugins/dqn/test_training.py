@@ -7,6 +7,8 @@ from gymnasium import spaces
 from tests.plugins.dqn.making import parameters, train_to, training_of
 
 from rlctl import RlctlError
+from rlctl.evaluations import EvaluationRequest
+from rlctl.gym.evaluation import measure
 from rlctl_dqn import replay_buffer
 from rlctl_dqn.observations import layout_of, make_observed, mask_of
 
@@ -136,6 +138,14 @@ def test_forbidden_actions_are_taken_neither_in_training_nor_in_evaluation(algo,
         for moment in range(6):
             actions = policy.act(np.stack(seen), greedy=moment % 2 == 0, started=None)
             seen = [env.step(action)[0] for env, action in zip(envs, actions, strict=True)]
+
+
+def test_an_evaluation_takes_no_forbidden_action(tmp_path):
+    """More seeds than environments, which end at their own times and begin again."""
+    training, _ = training_of(tmp_path, env=odd(masked=True))
+    request = EvaluationRequest(env=odd(masked=True), seeds=(1, 2, 3, 4, 5), num_envs=3)
+    with training.policy(3) as policy:
+        assert [episode.length for episode in measure(policy, request)] == [7] * 5
 
 
 def test_an_environment_without_masks_stores_none(tmp_path):
