@@ -220,6 +220,8 @@ def test_each_setting_of_learning_changes_what_is_learned(changes):
         ({"distribution": "categorical"}, {"v_min": -3.0}),
         ({"distribution": "categorical"}, {"v_max": 3.0}),
         ({"distribution": "quantile"}, {"quantiles": 7}),
+        ({"distribution": "categorical"}, {"double": True}),
+        ({"distribution": "quantile"}, {"double": True}),
         ({"munchausen": True}, {"munchausen_alpha": 0.1}),
         ({"munchausen": True}, {"munchausen_tau": 0.5}),
         ({"munchausen": True}, {"munchausen_clip": -0.01}),

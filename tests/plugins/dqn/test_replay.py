@@ -244,6 +244,7 @@ def test_a_buffer_goes_on_as_the_one_it_was_saved_from(count):
     first.set_priorities(np.array([0]), np.array([4.0], np.float32))
     second = prioritized(6, n_step=3, gamma=GAMMA)
     second.set_state(first.state())
+    assert np.array_equal(first._tree._nodes, second._tree._nodes)
     for buffer in (first, second):
         fill(buffer, 4)
     assert stored(first) == stored(second)
