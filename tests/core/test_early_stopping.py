@@ -207,10 +207,10 @@ def is_better(values: list[float], min_delta: float) -> bool:
     """Return whether the last value is better than every mark that those before it have set."""
     mark = None
     for value in values[:-1]:
-        if value == value and (mark is None or value > mark + min_delta):
+        if not math.isnan(value) and (mark is None or value > mark + min_delta):
             mark = value
     last = values[-1]
-    return last == last and (mark is None or last > mark + min_delta)
+    return not math.isnan(last) and (mark is None or last > mark + min_delta)
 
 
 @FEW
