@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rlctl.config.schema import RunConfig
 from rlctl.errors import Problem
+from rlctl.evaluations import training_seeds
 
 
 def impossible_combinations(config: RunConfig) -> list[Problem]:
@@ -22,7 +23,7 @@ def _evaluation(config: RunConfig) -> Iterator[Problem]:
     first = config.evaluation.seed
     if not evaluates(config) or first is None:
         return
-    taken = range(config.seed, config.seed + (config.env.num_envs or 1))
+    taken = training_seeds(config.seed, config.env.num_envs)
     wanted = range(first, first + config.evaluation.episodes)
     if max(taken.start, wanted.start) < min(taken.stop, wanted.stop):
         message = (

@@ -95,7 +95,7 @@ class _Slot:
             self._film.add_frame()
         if not (terminated or truncated):
             return None
-        if _only_a_life(self.env):
+        if not truncated and _only_a_life(self.env):
             self.observation, _ = self.env.reset()
             return None
         if self._film is not None:

@@ -106,7 +106,9 @@ def evaluate(
     evaluations = _in_a_process(found, prepared, _requests(options, prepared, found), options.trust)
     if found.directory is not None:
         for evaluation in evaluations:
-            line = {"checkpoint_step": found.step, "env": prepared.effective()["env"], **evaluation.to_json()}
+            # Relative, so that a run can be moved with its films.
+            videos = [os.path.relpath(path, found.directory.path) for path in evaluation.videos]
+            line = {**evaluation.to_json(), "env": prepared.effective()["env"], "videos": videos}
             append_line(found.directory.path / "evaluations_after.jsonl", line, durable=True)
     return Evaluated(found.what, found.path, found.step, tuple(evaluations))
 
@@ -168,9 +170,7 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
     config = prepared.effective()
     count = options.episodes * options.repeat
     if options.seed is None:
-        seeds = evaluation_seeds(
-            config["seed"], count, purpose="evaluate", num_envs=found.config.get("env", {}).get("num_envs") or 1
-        )
+        seeds = evaluation_seeds(config["seed"], count, purpose="evaluate", num_envs=_num_envs(found.config))
     else:
         seeds = tuple(range(options.seed, options.seed + count))
     gamma = options.gamma if options.gamma is not None else config["hyperparameters"].get("gamma")
@@ -188,6 +188,11 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
         )
         for index in range(options.repeat)
     ]
+
+
+def _num_envs(config: Mapping[str, Any]) -> int | None:
+    env = config.get("env")
+    return env.get("num_envs") if isinstance(env, Mapping) else None
 
 
 def _in_a_process(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
 from rlctl.launch.prepare import Prepared
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder, sha256_of
@@ -47,6 +49,16 @@ def find_parent(prepared: Prepared, root: Path) -> dict[str, Any] | None:
         "checkpoint_sha256": checkpoint.sha256(),
         "path": str(checkpoint.path.resolve()),
     }
+
+
+def check_parent(prepared: Prepared, root: Path) -> None:
+    """Add to the problems of a run what is wrong with its parent, so that a dry run shows it beside all others."""
+    if prepared.config is not None and prepared.worker is not None and prepared.algorithm is not None:
+        try:
+            find_parent(prepared, root)
+        except ConfigError as error:
+            origin = prepared.merged.origin("init_from")
+            prepared.problems += [attrs.evolve(problem, origin=origin) for problem in error.problems]
 
 
 def require_same_algorithm(checkpoint: Checkpoint, prepared: Prepared, path: str) -> None:

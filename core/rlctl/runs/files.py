@@ -20,7 +20,15 @@ def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
 
     A status that is rewritten each second is not worth an fsync; a result is.
     """
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    _replace(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", durable)
+
+
+def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Replace `path` with objects as lines of JSON, whole or not at all."""
+    _replace(path, "".join(json.dumps(line) + "\n" for line in lines), durable=True)
+
+
+def _replace(path: Path, text: str, durable: bool) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         # A lone surrogate (an argument or path that was not UTF-8) becomes its escape, which is legal JSON.

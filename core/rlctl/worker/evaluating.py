@@ -112,7 +112,7 @@ def training_request(config: Mapping[str, Any]) -> EvaluationRequest:
     """Return what an evaluation during training measures, from the run's effective configuration."""
     said, env = config["evaluation"], dict(config["env"])
     count, first = said["episodes"], said["seed"]
-    own = evaluation_seeds(config["seed"], count, num_envs=env["num_envs"] or 1)
+    own = evaluation_seeds(config["seed"], count, num_envs=env["num_envs"])
     if said["max_episode_steps"] is not None:
         env["max_episode_steps"] = said["max_episode_steps"]
     gamma = said["gamma"] if said["gamma"] is not None else config["hyperparameters"].get("gamma")

@@ -21,7 +21,7 @@ from rlctl.worker.early_stopping import stops_after_episode
 from rlctl.worker.evaluating import Evaluator
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.pace import Pace
-from rlctl.worker.protocol import Resumable
+from rlctl.worker.protocol import Resumable, require_resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
 from rlctl.worker.stopping import Limits, Stop
@@ -71,7 +71,7 @@ class Run:
         self._limits = Limits(info.config.get("stop_at"), info.total_timesteps, info.total_episodes)
         self._state: Resumable | None = None
         self._saver = saver
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self._beginning = beginning
         self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
         self._dispatcher = dispatcher
@@ -86,6 +86,7 @@ class Run:
 
     def attach(self, state: Resumable) -> None:
         """Say what is to be saved, resumed and evaluated; call it when the training is built, before its first step."""
+        require_resumable(state)
         self._state = state
         if self._saver is not None:
             self._saver.state = state
@@ -102,7 +103,7 @@ class Run:
         Returns whether the run is resumed; a new one may have got weights to begin with.
         """
         beginning, self._beginning = self._beginning, None
-        if self._evaluator is not None and self._state is not None and self.step == 0:
+        if self.evaluator is not None and self._state is not None and self.step == 0:
             with self._state.policy(self.seed):  # what cannot be lent is better known now than after hours
                 pass
         if beginning is None:
@@ -121,6 +122,8 @@ class Run:
         self._pace.resume(float(data["seconds"]), self.step)
         if self._saver is not None:
             self._saver.resumed_from(beginning.checkpoint, self._pace.seconds())
+        if self.evaluator is not None and self.evaluator.evaluated_step == self.step:
+            self._tell_of(self.evaluator, self.evaluator.history[-1])  # what was told of it came after the checkpoint
         return True
 
     def limit_resume(self, reason: str) -> None:
@@ -155,9 +158,7 @@ class Run:
             )
         self.at_safe_point = safe
         self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
-        seconds = self._pace.seconds()
-        if seconds >= self._next_beat:
-            self._beat(seconds)
+        seconds = self._beat_when_due()
         if self._dispatcher.wants("rlctl_step"):
             self._dispatcher.call("rlctl_step", progress=self.progress())
         if self.stop is None:
@@ -168,7 +169,7 @@ class Run:
         return self.stop is None
 
     def _at_safe_point(self, seconds: float) -> None:
-        evaluator = self._evaluator
+        evaluator = self.evaluator
         if self.stop is None and evaluator is not None and evaluator.is_due(self.step, self.episodes):
             self._evaluate()
         if self._saver is not None:
@@ -179,7 +180,7 @@ class Run:
 
     def _evaluate(self) -> None:
         """Evaluate the policy as it is, saved first: what was measured can be had; and end the run if that says so."""
-        evaluator = self._evaluator
+        evaluator = self.evaluator
         if evaluator is None or self._state is None:
             return
         saved = self.save("evaluation")
@@ -188,8 +189,10 @@ class Run:
             "checkpoint": saved.sha256() if saved is not None else None, "seconds": self._pace.seconds(),
         }  # fmt: skip
         evaluation = evaluator.evaluate(self._state, self._goes_on, **known)
-        if evaluation is None:
-            return
+        if evaluation is not None:
+            self._tell_of(evaluator, evaluation)
+
+    def _tell_of(self, evaluator: Evaluator, evaluation: Evaluation) -> None:
         if self._saver is not None:
             self._saver.keep = evaluator.steps_to_keep()
         self.record_metrics(evaluation.metrics())
@@ -200,9 +203,7 @@ class Run:
 
     def _goes_on(self) -> bool:
         """Beat the heart during an evaluation; returns whether to go on with it."""
-        seconds = self._pace.seconds()
-        if seconds >= self._next_beat:
-            self._beat(seconds)
+        self._beat_when_due()
         return self.stop is None or self.stop.kind != "request"
 
     def record_episode(
@@ -245,13 +246,8 @@ class Run:
         """Save what the training has become, and evaluate it if it came to its own end; the process calls it."""
         self.save("final")
         stopped = self.stop is not None and self.stop.kind == "request"
-        if self._evaluator is not None and not stopped and self._evaluator.evaluated_step != self.step:
+        if self.evaluator is not None and not stopped and self.evaluator.evaluated_step != self.step:
             self._evaluate()
-
-    @property
-    def best(self) -> Evaluation | None:
-        """The best evaluation so far."""
-        return None if self._evaluator is None else self._evaluator.best()
 
     def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
         """Ask for an end at the next `advance`; the first request holds. Safe to call from a signal handler."""
@@ -280,6 +276,12 @@ class Run:
             answer = self._dispatcher.first("rlctl_should_stop", progress=self.progress())
             if answer is not None:
                 self.stop = Stop("hook", f"{answer[0]}: {answer[1]}")
+
+    def _beat_when_due(self) -> float:
+        seconds = self._pace.seconds()
+        if seconds >= self._next_beat:
+            self._beat(seconds)
+        return seconds
 
     def _beat(self, seconds: float) -> None:
         self._next_beat = seconds + BEAT_SECONDS

@@ -18,7 +18,7 @@ from rlctl.runs.directory import RunDirectory
 from rlctl.worker.protocol import Resumable
 
 _VERSIONED = ("rlctl", "torch", "numpy", "gymnasium", "stable-baselines3", "mujoco", "ale-py")
-CUT_BACK = ("episodes.jsonl", "metrics.jsonl", "evaluations.jsonl")
+CUT_BACK = ("episodes.jsonl", "metrics.jsonl")
 """Files whose length is part of a checkpoint: a resumed run cuts them back to it, so that its curve is one."""
 
 
