@@ -45,11 +45,11 @@ def test_seeds_beside_those_of_the_training_are_taken(first: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    seed=st.integers(0, 30), num_envs=st.none() | st.integers(1, 10), first=st.integers(0, 30), count=st.integers(1, 9)
+    seed=st.integers(0, 90), num_envs=st.none() | st.integers(1, 10), first=st.integers(0, 90), count=st.integers(1, 9)
 )
 def test_seeds_are_refused_exactly_when_one_is_shared(seed: int, num_envs: int | None, first: int, count: int) -> None:
-    """Counted out: the training has one seed for each environment, the evaluation one for each episode."""
-    shared = set(range(seed, seed + (num_envs or 1))) & set(range(first, first + count))
+    """Counted out: one for each environment, 64 where their number is the algorithm's, and one for each episode."""
+    shared = set(range(seed, seed + (num_envs or 64))) & set(range(first, first + count))
     said = {"seed": seed, "env": {"num_envs": num_envs}, "evaluation": {**EVALUATED, "seed": first, "episodes": count}}
 
     assert ("evaluation.seed" in refused(**said)) == bool(shared)
@@ -252,7 +252,10 @@ def test_all_of_them_are_said_at_once_with_their_origins(
         ("early_stopping.metric=loss", 'early_stopping.metric: expected one of evaluation, training, got "loss"'),
         ("early_stopping.patience=0", "early_stopping.patience: must be at least 1, got 0"),
         ("early_stopping.min_delta=-1", "early_stopping.min_delta: must be at least 0, got -1"),
-        ("evaluation.every_step=5", "evaluation.every_step: unknown key. (from --set evaluation.every_step) Did you mean"),
+        (
+            "evaluation.every_step=5",
+            "evaluation.every_step: unknown key. (from --set evaluation.every_step) Did you mean",
+        ),
         ("early_stopping.threshold=.nan", "early_stopping.threshold: must be a finite number, got nan"),
         ("checkpoint.keep_best=0", "checkpoint.keep_best: must be at least 1, got 0"),
         ("checkpoint.milestones=100", "checkpoint.milestones: expected a list, got 100"),

@@ -40,6 +40,15 @@ class Counter:
     def read_state(self, folder: Path) -> None:
         self.value = json.loads((folder / "weights.json").read_text())
 
+    def read_weights(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        raise NotImplementedError
+
+    def policy(self, seed: int) -> Any:
+        raise NotImplementedError
+
 
 class Clock:
     """Stands in for the clock of a run."""
