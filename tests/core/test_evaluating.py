@@ -413,6 +413,19 @@ def test_what_could_not_be_saved_is_measured_but_never_best(make: Callable[..., 
     assert made.best() == 300
 
 
+def test_what_is_saved_after_it_was_measured_is_not_best_either(make: Callable[..., Made]) -> None:
+    """A bundle of that step that the line does not name by its hash is not known to be the policy that was measured."""
+    made = make(**evaluated())
+    made.train(1)
+    made.state.fail = OSError(errno.ENOSPC, "No space left on device")
+    made.train(9)
+    made.state.fail = None
+    made.run.save("final")
+
+    assert make(**evaluated(), resumed=200).best() == 100
+    assert sorted(made.saved()) == [100, 200]
+
+
 def test_without_any_saved_policy_there_is_no_best(make: Callable[..., Made]) -> None:
     """A disk that was full from the beginning leaves lines, and no link to nothing."""
     made = make(**evaluated())

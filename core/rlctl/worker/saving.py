@@ -18,6 +18,8 @@ from rlctl.runs.directory import RunDirectory
 from rlctl.worker.protocol import Resumable
 
 _VERSIONED = ("rlctl", "torch", "numpy", "gymnasium", "stable-baselines3", "mujoco", "ale-py")
+HUGE = 2 << 30
+"""Bytes from which on a checkpoint is worth a remark."""
 CUT_BACK = ("episodes.jsonl", "metrics.jsonl")
 """Files whose length is part of a checkpoint: a resumed run cuts them back to it, so that its curve is one."""
 
@@ -39,6 +41,7 @@ class Saver:
     last: Checkpoint | None = None
     keep: set[int] = field(factory=set)
     """Steps whose checkpoints are kept besides the last ones."""
+    _said_huge: bool = False
     _last_step: int = 0
     _last_seconds: float = 0.0
     _folder: CheckpointFolder = field(init=False)
@@ -90,9 +93,20 @@ class Saver:
             self._folder.sweep()
             raise
         self.last = saved
+        self._mind_the_size(saved)
         self._folder.prune(self.keep_last, self.keep)
         self.on_saved(saved, reason)
         return saved
+
+    def _mind_the_size(self, saved: Checkpoint) -> None:
+        """Say once that checkpoints are huge, which those of buffers of images are."""
+        size = sum(member["bytes"] for member in saved.data["members"].values())
+        if size >= HUGE and not self._said_huge:
+            self._said_huge = True
+            self.report(
+                f"a checkpoint has {size / 1e9:.1f} GB. Fewer: checkpoint.keep_last, rarer: checkpoint.every_seconds, smaller: "
+                "checkpoint.replay_buffer=false, with which a resumed run begins with an empty buffer."
+            )
 
     def _write(self, counters: Mapping[str, Any], reason: str) -> Checkpoint:
         assert self.state is not None
