@@ -359,6 +359,7 @@ def test_a_flag_changes_the_configuration(cli: Cli, site: Callable[..., Any], na
     """Each flag sets its value, in the right kind, and not without it."""
     site("toy_worker", "toy_executor")
     (cli.folder / "exp.yaml").write_text("worker: toy\nname: of the file\n")
+    (cli.folder / "12").touch()  # what a run is to begin with must be there
     arguments, look, value = _FLAGS[name]
 
     with_flag = look(config_of(cli("run", *arguments, "--dry-run", "--json")))
@@ -440,7 +441,7 @@ def test_a_rehearsal_can_fail(cli: Cli, site: Callable[..., Any], tmp_path: Path
 
     assert outcome.code == 1
     assert "episode " in outcome.out
-    assert "stopping" in outcome.out
+    assert "seconds to stop" in outcome.out
 
 
 def test_a_rehearsal_of_what_ends_before_the_signal_says_so(cli: Cli, site: Callable[..., Any]) -> None:
