@@ -209,6 +209,16 @@ def test_what_is_not_there_is_refused(runs: Runs, reference: str, words: str) ->
     assert_refused(runs, words, "--init-from", reference)
 
 
+def test_a_dry_run_shows_a_missing_parent_beside_all_else(runs: Runs) -> None:
+    """What will be refused is refused by a dry run, with who said it."""
+    outcome = runs.train("child", "--init-from", "parent:250", "--callback", "nonsense", "--dry-run")
+
+    assert outcome.code == 2
+    assert 'init_from: there is no checkpoint "250"' in outcome.err
+    assert "(from --init-from)" in outcome.err
+    assert "callbacks.nonsense: " in outcome.err
+
+
 def test_a_run_without_evaluations_has_no_best_to_begin_with(runs: Runs) -> None:
     """`best` is only there where something was evaluated."""
     runs.train("plain")

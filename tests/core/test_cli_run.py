@@ -329,8 +329,8 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "evaluate_every": (
         ("toy", "--evaluate-every", "5e2"), lambda config: config["evaluation"]["every_steps"], 500
     ),
-    "init_from": (("toy", "--init-from", "12"), lambda config: config["init_from"], "12"),
-    "trust": (("toy", "--init-from", "12", "--trust"), lambda config: config["trust"], True),
+    "init_from": (("toy", "--init-from", "exp.yaml"), lambda config: config["init_from"], "exp.yaml"),
+    "trust": (("toy", "--init-from", "exp.yaml", "--trust"), lambda config: config["trust"], True),
     "threads": (("toy", "--threads", "null"), lambda config: config["threads"], None),
     "callbacks": (
         ("toy", "--callback", "no-jsonl", "--callback", "empty"),
@@ -426,6 +426,7 @@ def test_rehearse_stop_stops_and_resumes_and_keeps_nothing(cli: Cli, site: Calla
     said = outcome.json()
     assert (outcome.code, said["holds"], said["differences"], said["steps"]) == (0, True, [], 600)
     assert 200 <= said["stopped_at"] < 600
+    assert 0 < said["seconds_to_stop"] < 60
     assert not (tmp_path / "runs").exists()
     assert list(cli.folder.iterdir()) == []
 

@@ -636,6 +636,19 @@ def test_an_evaluation_at_the_end_stays_when_the_run_goes_on(cli: Cli, runs: Cal
     assert told == [100, 200, 250, 300, 400]
 
 
+def test_lines_that_are_no_evaluations_do_not_keep_a_run_from_going_on(
+    cli: Cli, runs: Callable[[str], RunDirectory]
+) -> None:
+    """Half a line, or one of somebody else, costs only itself."""
+    assert cli(*TOY, "--stop-at", 250).code == 75
+    with runs("r").evaluations.open("a") as file:
+        file.write('{"note": "mine"}\n{"step": 3')
+
+    assert cli("resume", "r", "--stop-at", 350).code == 75
+
+    assert [step for step, _ in found(runs("r"))] == [100, 200, 300]
+
+
 def test_a_run_that_early_stopping_ended_is_resumed_only_without_it(
     cli: Cli, runs: Callable[[str], RunDirectory]
 ) -> None:

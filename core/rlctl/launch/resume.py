@@ -187,7 +187,8 @@ def _keep_evaluations_until(checkpoint: Checkpoint, path: Path) -> None:
         return
     known = (checkpoint.step, checkpoint.sha256())
     lines = list(read_lines(path))
-    kept = [line for line in lines if line["step"] < known[0] or (line["step"], line["checkpoint"]) == known]
+    found = [line for line in lines if {"step", "checkpoint"} <= line.keys()]  # what is none is left out as well
+    kept = [line for line in found if line["step"] < known[0] or (line["step"], line["checkpoint"]) == known]
     if kept != lines or not path.read_bytes().endswith(b"\n"):
         write_lines(path, kept)
 
