@@ -24,6 +24,15 @@ def refused(**said: Any) -> dict[str, str]:
     return {problem.path: problem.message for problem in problems}
 
 
+def test_settings_of_an_evaluation_that_never_comes_are_refused() -> None:
+    """Without one of `every_*` each of the others is named: somebody believes that the run is evaluated."""
+    assert sorted(refused(evaluation={"episodes": 20, "stochastic": True})) == [
+        "evaluation.episodes",
+        "evaluation.stochastic",
+    ]
+    assert refused(evaluation={"every_episodes": 5, "episodes": 20, "stochastic": True}) == {}
+
+
 # ---- seeds ---------------------------------------------------------------------------------------------------------
 
 
@@ -56,8 +65,10 @@ def test_seeds_are_refused_exactly_when_one_is_shared(seed: int, num_envs: int |
 
 
 def test_seeds_of_an_evaluation_that_is_off_meet_nobody() -> None:
-    """Without `every_*` there is no evaluation whose seeds could be wrong."""
-    assert refused(seed=5, evaluation={"seed": 5}) == {}
+    """Without `every_*` there is no evaluation whose seeds could be wrong; that they have no effect is what is said."""
+    assert refused(seed=5, evaluation={"seed": 5}) == {
+        "evaluation.seed": "has no effect, as this run is not evaluated."
+    }
 
 
 # ---- early stopping ------------------------------------------------------------------------------------------------

@@ -524,6 +524,39 @@ def test_a_stop_request_from_elsewhere_is_seen_during_an_evaluation(make: Callab
     assert (made.run.stop.reason, made.steps()) == ("asked from elsewhere", [])  # type: ignore[union-attr]
 
 
+def test_a_request_after_the_budget_does_not_make_the_run_a_stopped_one(make: Callable[..., Made]) -> None:
+    """The training is over: it is finished, and only its last evaluation is left out for who cannot wait."""
+    made = make(**evaluated(), total_timesteps=200)
+    made.train(1, 2)
+    made.state.when_acting = lambda: made.run.request_stop("enough")
+    result = made.end()
+
+    assert (result.status, result.stopped_by, result.exit_code) == ("finished", "timesteps", 0)
+    assert (made.steps(), made.saved()[200]) == ([100], "final")
+
+
+def test_a_run_that_was_ended_early_can_be_hurried_too(make: Callable[..., Made]) -> None:
+    """A request ends the evaluation that a run ended by early stopping still makes of its last policy."""
+    made = make(**evaluated(), early_stopping={"metric": "training", "threshold": 1})
+    made.train(1)
+    for _ in range(100):
+        made.run.record_episode(2.0, 1)
+    made.train(2)
+    made.state.when_acting = lambda: made.run.request_stop("enough")
+    result = made.end()
+
+    assert (result.status, result.stopped_by, made.steps()) == ("finished", "early_stopping", [100])
+
+
+def test_a_training_that_attaches_nothing_cannot_be_evaluated(make: Callable[..., Made]) -> None:
+    """A worker that declares `evaluate` and gives nothing to evaluate is told so, and not passed over."""
+    made = make(**evaluated())
+    made.run._state = None
+
+    with pytest.raises(RlctlError, match="toy attaches no state, so its policy cannot be evaluated"):
+        made.train(1)
+
+
 def test_a_wish_of_a_callback_does_not_tear_an_evaluation(make: Callable[..., Made]) -> None:
     """What ends the run as finished waits: the evaluation is made to its end."""
     made = make(**evaluated())

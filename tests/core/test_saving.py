@@ -410,3 +410,15 @@ def test_a_failing_disk_ends_the_run_where_that_is_wanted(make: Callable[..., Ma
     with pytest.raises(RlctlError, match="checkpoint at step 100 could not be saved: No space left on device"):
         made.advance_to(200)
     assert made.said == []
+
+
+def test_a_milestone_that_could_not_be_saved_is_made_up_for(make: Callable[..., Made]) -> None:
+    """On a full disk a milestone is lost; the next checkpoint takes its place, and is kept as one."""
+    made = make(milestones=[100], every_steps=150, keep_last=1)
+    made.state.fail = OSError(errno.ENOSPC, "No space left on device")
+    made.advance_to(120, 10)
+    made.state.fail = None
+    made.advance_to(450, 10)
+
+    assert made.saved == [(150, "milestone"), (300, "periodic"), (450, "periodic")]
+    assert [bundle.step for bundle in made.bundles.all()] == [150, 450]

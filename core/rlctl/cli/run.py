@@ -53,6 +53,8 @@ def run(as_json: bool, dry_run: bool, rehearse_stop: bool, **options: Any) -> in
 
     registry = discover()
     if rehearse_stop:
+        if dry_run or options["run_id"]:
+            raise UsageError("--rehearse-stop keeps none of its runs: neither --dry-run nor --run-id goes with it.")
         return _rehearse(options, registry, as_json)
     root = options["runs_dir"] or default_root()
     prepared = prepare(layers_of(options), registry, note)

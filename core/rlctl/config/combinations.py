@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
+
 from rlctl.config.schema import RunConfig
 from rlctl.errors import Problem
 from rlctl.evaluations import training_seeds
@@ -21,7 +23,13 @@ def evaluates(config: RunConfig) -> bool:
 
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
     first = config.evaluation.seed
-    if not evaluates(config) or first is None:
+    if not evaluates(config):
+        for item in attrs.fields(type(config.evaluation)):
+            if getattr(config.evaluation, item.name) != item.default:
+                hint = "Set evaluation.every_steps or evaluation.every_episodes."
+                yield Problem(f"evaluation.{item.name}", "has no effect, as this run is not evaluated.", hint)
+        return
+    if first is None:
         return
     taken = training_seeds(config.seed, config.env.num_envs)
     wanted = range(first, first + config.evaluation.episodes)

@@ -14,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from rlctl.config.layers import Layer
+from rlctl.config.schema import EarlyStoppingConfig, EvaluationConfig
 from rlctl.descriptors import Mode
 from rlctl.errors import CheckpointError, RlctlError, UsageError
 from rlctl.evaluations import MAX_NUM_ENVS, Evaluation, EvaluationRequest, evaluation_seeds
@@ -142,8 +143,8 @@ def _overrides(options: EvaluationOptions) -> list[Layer]:
     quiet: dict[str, Any] = {
         "callbacks": {"jsonl": False, "progress": False},
         "env": {"num_envs": 1},
-        "evaluation": {"every_steps": None, "every_episodes": None},
-        "early_stopping": {"threshold": None, "patience": None, "metric": "evaluation", "min_delta": 0.0, "min_timesteps": 0},
+        "evaluation": attrs.asdict(EvaluationConfig()),
+        "early_stopping": attrs.asdict(EarlyStoppingConfig()),
         "init_from": None,
         "trust": False,
         "stop_at": None,

@@ -41,7 +41,9 @@ def find_parent(prepared: Prepared, root: Path) -> dict[str, Any] | None:
     try:
         directory, checkpoint = find_checkpoint(reference, root)
     except (UsageError, CheckpointError) as error:
-        raise ConfigError([Problem("init_from", error.message, error.hint)]) from error
+        name = reference.rpartition(":")[0] or reference
+        hint = error.hint and error.hint.replace("--checkpoint ", f"{name}:")
+        raise ConfigError([Problem("init_from", error.message, hint)]) from error
     require_same_algorithm(checkpoint, prepared, "init_from")
     return {
         "run_id": directory.run_id,

@@ -24,7 +24,7 @@ from rlctl.worker.pace import Pace
 from rlctl.worker.protocol import Resumable, require_resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
-from rlctl.worker.stopping import Limits, Stop
+from rlctl.worker.stopping import Limits, Stop, early_stop
 
 BEAT_SECONDS = 0.5
 """How often the status is written and a stop request looked for; the worst delay of `runs stop`."""
@@ -79,6 +79,7 @@ class Run:
         self._returns: deque[float] = deque(maxlen=100)
         self._pace = Pace()
         self._next_beat = 0.0
+        self._is_awaited = False  # somebody waits for the end; a run that has had its budget may still be evaluating
         self._time_limit: float | None = info.config.get("time_limit")
         self.at_safe_point = False
 
@@ -181,8 +182,10 @@ class Run:
     def _evaluate(self) -> None:
         """Evaluate the policy as it is, saved first: what was measured can be had; and end the run if that says so."""
         evaluator = self.evaluator
-        if evaluator is None or self._state is None:
+        if evaluator is None:
             return
+        if self._state is None:
+            raise RlctlError(f"{self.info.worker} attaches no state, so its policy cannot be evaluated")
         saved = self.save("evaluation")
         known = {
             "step": self.step, "episodes": self.episodes, "training_return_mean": self.return_mean,
@@ -197,14 +200,12 @@ class Run:
             self._saver.keep = evaluator.steps_to_keep()
         self.record_metrics(evaluation.metrics())
         self._dispatcher.call("rlctl_evaluation_ended", evaluation=evaluation)
-        reason = evaluator.reason_to_stop()
-        if reason is not None and self.stop is None:
-            self.stop = Stop("early_stopping", reason)
+        self.stop = self.stop or early_stop(evaluator.reason_to_stop())
 
     def _goes_on(self) -> bool:
         """Beat the heart during an evaluation; returns whether to go on with it."""
         self._beat_when_due()
-        return self.stop is None or self.stop.kind != "request"
+        return not self._is_awaited
 
     def record_episode(
         self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
@@ -221,9 +222,7 @@ class Run:
         self.episodes += 1
         self._returns.append(episode.episode_return)
         if self._early_stopping is not None and self.stop is None:
-            reason = stops_after_episode(self._early_stopping, episode.step, self._returns)
-            if reason is not None:
-                self.stop = Stop("early_stopping", reason)
+            self.stop = early_stop(stops_after_episode(self._early_stopping, episode.step, self._returns))
         self._dispatcher.call("rlctl_episode_ended", episode=episode)
 
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
@@ -250,9 +249,9 @@ class Run:
             self._evaluate()
 
     def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
-        """Ask for an end at the next `advance`; the first request holds. Safe to call from a signal handler."""
-        if self.stop is None or self.stop.kind in ("timesteps", "episodes"):
-            self.stop = Stop(kind, reason, signal)
+        """Ask for an end at the next `advance`; the first reason holds. Safe to call from a signal handler."""
+        self._is_awaited = self._is_awaited or kind == "request"
+        self.stop = self.stop or Stop(kind, reason, signal)
 
     def progress(self) -> Progress:
         """Return how far the run is."""

@@ -42,6 +42,7 @@ class Saver:
     keep: set[int] = field(factory=set)
     """Steps whose checkpoints are kept besides the last ones."""
     _said_huge: bool = False
+    _missed_milestone: bool = False
     _last_step: int = 0
     _last_seconds: float = 0.0
     _folder: CheckpointFolder = field(init=False)
@@ -78,7 +79,8 @@ class Saver:
         step = int(counters["step"])
         if self.state is None or self.saved_at(step) is not None:
             return self.saved_at(step)
-        reason = MILESTONE if self._passes_milestone(step) else reason
+        reason = MILESTONE if self._passes_milestone(step) or self._missed_milestone else reason
+        self._missed_milestone = reason == MILESTONE  # until it is saved
         self._last_step, self._last_seconds = step, seconds
         try:
             saved = self._write(counters, reason)
@@ -92,7 +94,7 @@ class Saver:
         except BaseException:
             self._folder.sweep()
             raise
-        self.last = saved
+        self.last, self._missed_milestone = saved, False
         self._mind_the_size(saved)
         self._folder.prune(self.keep_last, self.keep)
         self.on_saved(saved, reason)

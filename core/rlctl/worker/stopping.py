@@ -17,6 +17,11 @@ class Stop:
     signal: str | None = None
 
 
+def early_stop(reason: str | None) -> Stop | None:
+    """Return the stop of early stopping for a reason; None without one."""
+    return None if reason is None else Stop("early_stopping", reason)
+
+
 @frozen
 class Limits:
     """How far a run may go; None: no such limit."""

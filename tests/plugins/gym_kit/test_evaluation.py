@@ -291,6 +291,43 @@ def test_a_lost_life_of_stable_baselines_ends_no_episode() -> None:
     assert len(player.observations) == 10, "two of the steps were the wrapper's"
 
 
+class LivesTerminate(gymnasium.Wrapper):  # type: ignore[misc, name-defined]
+    """As AtariPreprocessing of gymnasium: a lost life terminates, and a reset begins another game in any case."""
+
+    terminal_on_life_loss = True
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.terminal_on_life_loss = True
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated or self.unwrapped.steps % 4 == 0, truncated, info
+
+
+def test_a_lost_life_of_gymnasium_ends_no_episode() -> None:
+    """Where a reset would begin another game there is none: the game goes on with the next step."""
+    player = Player(lambda: LivesTerminate(Game()), always(1))
+    (found,) = measure(player, ask(1))
+
+    assert (found.episode_return, found.length, player.envs[0].unwrapped.games) == (12, 12, 1)
+
+
+def test_a_game_that_ends_while_it_goes_on_is_not_followed_by_another() -> None:
+    """The step that EpisodicLifeEnv takes after a lost life may be the last one: the next game is none of this episode."""
+    atari_wrappers = pytest.importorskip("stable_baselines3.common.atari_wrappers")
+
+    class Sudden(Game):
+        def step(self, action: Any) -> Any:
+            observation, reward, _, truncated, info = super().step(action)
+            return observation, reward, self.steps == 5, truncated, info
+
+    player = Player(lambda: atari_wrappers.EpisodicLifeEnv(wrappers.RecordEpisodeStatistics(Sudden())), always(1))
+    (found,) = measure(player, ask(1))
+
+    assert found.length <= 5
+
+
 def test_a_limit_ends_an_episode_also_where_lives_do_not() -> None:
     """Truncated by a wrapper that stands above the lives: the game is not over, and the episode is."""
     player = Player(lambda: wrappers.TimeLimit(LivesEnd(Game()), 3), always(1))
