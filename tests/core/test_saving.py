@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -355,10 +356,11 @@ def test_the_files_lengths_are_saved(make: Callable[..., Made]) -> None:
     assert positions(made.directory.path) == {"episodes.jsonl": 15}
 
 
-def test_versions_are_of_what_is_used() -> None:
+def test_versions_are_of_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python and rlctl are named, and of libraries only those that this process has imported."""
     import rlctl
 
+    monkeypatch.delitem(sys.modules, "ale_py", raising=False)  # another test's import
     found = versions()
     assert found["rlctl"] == rlctl.__version__
     assert "python" in found
