@@ -70,7 +70,7 @@ def append_line(path: Path, data: Mapping[str, Any], *, durable: bool = False) -
 
 
 def write_hashed(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
-    """Write pieces one after the other; of a large file the hash is computed meanwhile and left as `.NAME.sha256` beside it.
+    """Write pieces one after the other; a large file is synced, and its hash computed meanwhile and left in `.NAME.sha256`.
 
     Whoever needs the hash, a checkpoint does, need not read gigabytes once more; and it is of what was meant to be written.
     """
@@ -84,6 +84,8 @@ def write_hashed(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
             for piece in pieces:
                 hashing.submit(digest.update, piece)  # both let go of the interpreter: two cores share the work
                 file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())  # it will be wanted anyway, and now the disk works while the hash is finished
     hash_file(path).write_text(f"{digest.hexdigest()} {size}", encoding="ascii")
 
 
