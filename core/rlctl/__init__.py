@@ -21,6 +21,7 @@ _HOME = {
     "EnvConfig": "rlctl.config.schema",
     "Episode": "rlctl.events",
     "Evaluation": "rlctl.evaluations",
+    "EvaluationOptions": "rlctl.launch.evaluate",
     "ExecutorDescriptor": "rlctl.descriptors",
     "Metrics": "rlctl.events",
     "NotAvailableError": "rlctl.errors",
@@ -32,6 +33,7 @@ _HOME = {
     "Process": "rlctl.descriptors",
     "Progress": "rlctl.events",
     "Result": "rlctl.events",
+    "Resumable": "rlctl.worker.protocol",
     "Resume": "rlctl.descriptors",
     "RlctlError": "rlctl.errors",
     "Run": "rlctl.worker.run",
@@ -79,8 +81,10 @@ if TYPE_CHECKING:
     from rlctl.events import Result as Result
     from rlctl.events import RunInfo as RunInfo
     from rlctl.hooks import hookimpl as hookimpl
+    from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions
     from rlctl.launch.evaluate import evaluate as evaluate
     from rlctl.worker.protocol import Policy as Policy
+    from rlctl.worker.protocol import Resumable as Resumable
     from rlctl.worker.protocol import Worker as Worker
     from rlctl.worker.run import Run as Run
 

@@ -14,6 +14,7 @@ from rlctl.descriptors import resolve
 from rlctl.errors import RlctlError
 from rlctl.evaluations import Evaluation, evaluations_of
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
+from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.resume import find_resumption, reopen, require_resumable
 from rlctl.launch.start import create_run, host_callbacks, make_executor, task_for
@@ -68,8 +69,9 @@ def run(
     """
     registry = discover()
     prepared = prepare([Layer("program", to_tree(config))], registry, _to_stderr)
-    prepared.require_sound()
     root = Path(runs_dir or default_root())
+    check_parent(prepared, root)
+    prepared.require_sound()
     return start(
         prepared, registry, lambda relay: create_run(prepared, root, run_id, relay), plugins=plugins, report=_to_stderr
     )

@@ -60,6 +60,11 @@ class Resume(str, Enum):
     WEIGHTS = "weights"
     NONE = "none"
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run can be resumed in its own directory."""
+        return self in (Resume.EXACT, Resume.STATE)
+
 
 class Mode(str, Enum):
     """What a worker can be used for."""

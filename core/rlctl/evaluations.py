@@ -22,7 +22,7 @@ class EvaluationRequest:
     """What to measure: one episode for each of `seeds`, in `num_envs` environments side by side.
 
     `env` is the `env` mapping of a configuration. `greedy` takes the best action, otherwise the policy samples. `gamma`
-    asks for discounted returns as well. `video` is a folder for a film of each episode of the first environment.
+    asks for discounted returns as well. `video` is a folder for a film of each episode.
     `time_limit` in seconds: when it is over, the episodes that have ended are the result.
     """
 
@@ -159,13 +159,20 @@ class Evaluation:
         )
 
 
-def evaluation_seeds(run_seed: int, count: int, *, purpose: str = "training", num_envs: int = 1) -> tuple[int, ...]:
+def training_seeds(run_seed: int, num_envs: int | None) -> range:
+    """Return the seeds that a training may give to its environments; where their number is the algorithm's, enough of them."""
+    return range(run_seed, run_seed + (num_envs or 64))
+
+
+def evaluation_seeds(
+    run_seed: int, count: int, *, purpose: str = "training", num_envs: int | None = None
+) -> tuple[int, ...]:
     """Return `count` different seeds that follow from `run_seed` and are none of the training's own.
 
-    The training's are `run_seed` to `run_seed + num_envs - 1`. `purpose` gives other seeds: those by which a training chose
+    `purpose` gives other seeds: those by which a training chose
     its best policy are no fair judges of it afterwards.
     """
-    taken = set(range(run_seed, run_seed + max(1, num_envs)))
+    taken = set(training_seeds(run_seed, num_envs))
     seeds: list[int] = []
     index = 0
     while len(seeds) < count:

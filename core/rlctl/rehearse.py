@@ -17,6 +17,7 @@ from rlctl.errors import RlctlError
 from rlctl.events import Progress, RunInfo
 from rlctl.hooks import hookimpl
 from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.resume import require_resumable_worker
 from rlctl.launch.start import create_run
 from rlctl.plugins import Registry
 from rlctl.runs.directory import RunDirectory
@@ -38,7 +39,12 @@ class Rehearsal:
 
 
 def rehearse_stop(
-    layers: Iterable[Layer], registry: Registry, folder: Path, report: Report, seconds: float = SECONDS
+    layers: Iterable[Layer],
+    registry: Registry,
+    folder: Path,
+    report: Report,
+    seconds: float = SECONDS,
+    parents: Path | None = None,
 ) -> Rehearsal:
     """Train for `seconds` below `folder`, then again with SIGTERM at a third of these steps, resume that, and compare.
 
@@ -49,7 +55,7 @@ def rehearse_stop(
     prepared = _prepared([*layers, Layer("rehearsal", {"time_limit": seconds, "stop_at": None})], registry, report)
     report(f"undisturbed, {seconds:g} s at most")
     whole = api.start(
-        prepared, registry, lambda relay: create_run(prepared, folder, "whole", relay), report=report
+        prepared, registry, lambda relay: create_run(prepared, folder, "whole", relay, parents), report=report
     ).result
     if whole.status == "failed":
         raise RlctlError(f"the undisturbed run failed: {whole.reason}")
@@ -60,7 +66,7 @@ def rehearse_stop(
     stopped = api.start(
         again,
         registry,
-        lambda relay: create_run(again, folder, "resumed", relay),
+        lambda relay: create_run(again, folder, "resumed", relay, parents),
         plugins=[interruption],
         report=report,
     ).result
@@ -79,6 +85,8 @@ def rehearse_stop(
 def _prepared(layers: Iterable[Layer], registry: Registry, report: Report) -> Prepared:
     prepared = prepare(layers, registry, report)
     prepared.require_sound()
+    assert prepared.worker is not None
+    require_resumable_worker(prepared.worker.descriptor)
     return prepared
 
 

@@ -15,12 +15,13 @@ from rlctl.descriptors import Resume
 from rlctl.errors import RlctlError, UsageError
 from rlctl.evaluations import evaluations_of
 from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.resume import require_resumable_worker
 from rlctl.launch.start import create_run
 from rlctl.plugins import Registry
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import read_lines
 
-COMPARED = ("weights", "optimizer", "random", "replay")
+COMPARED = ("weights", "optimizer", "random", "replay", "normalization")
 """Members that must be equal; others hold times, which no two runs share."""
 
 Report = Callable[[str], None]
@@ -43,10 +44,18 @@ class Verdict:
         return self.declared is not Resume.EXACT or not self.differences
 
 
-def verify_resume(layers: Iterable[Layer], registry: Registry, folder: Path, share: float, report: Report) -> Verdict:
+def verify_resume(
+    layers: Iterable[Layer],
+    registry: Registry,
+    folder: Path,
+    share: float,
+    report: Report,
+    parents: Path | None = None,
+) -> Verdict:
     """Train in one go and, in other processes, to `share` of the budget and on from there; both below `folder`.
 
-    Raises ConfigError when the training cannot be run, and RlctlError when one of the runs fails.
+    `parents` is where `init_from` is looked for. Raises ConfigError when the training cannot be run, and RlctlError when
+    one of the runs fails.
     """
     prepared = prepare([*layers, QUIET], registry, report)
     prepared.require_sound()
@@ -54,14 +63,13 @@ def verify_resume(layers: Iterable[Layer], registry: Registry, folder: Path, sha
     total = prepared.config.total_timesteps
     if total is None:
         raise UsageError("a budget in steps is needed here: --total-timesteps N.")
-    if prepared.worker.descriptor.resume is Resume.NONE:
-        raise UsageError(f'worker "{prepared.worker.descriptor.name}" declares that it cannot resume.')
+    require_resumable_worker(prepared.worker.descriptor)
     stop_at = max(1, round(total * share))
     report(f"one run of {total} steps")
-    _train(prepared, registry, folder, "whole", report, expected="finished")
+    _train(prepared, registry, folder, "whole", report, parents, expected="finished")
     report(f"one that is stopped at {stop_at} and resumed")
     halved = prepare([*layers, QUIET, Layer("verify", {"stop_at": stop_at})], registry, report)
-    _train(halved, registry, folder, "resumed", report, expected="stopped")
+    _train(halved, registry, folder, "resumed", report, parents, expected="stopped")
     stopped_at = CheckpointFolder(folder / "resumed" / "checkpoints").find("latest").step
     outcome = api.resume("resumed", runs_dir=folder, report=report)
     if outcome.result.status != "finished":
@@ -92,8 +100,18 @@ def _declared(resume: Resume, folder: Path) -> Resume:
 QUIET = Layer("verify", {"callbacks": {"jsonl": {}, "progress": False}, "checkpoint": {"keep_last": 2}})
 
 
-def _train(prepared: Prepared, registry: Registry, folder: Path, run_id: str, report: Report, expected: str) -> None:
-    outcome = api.start(prepared, registry, lambda relay: create_run(prepared, folder, run_id, relay), report=report)
+def _train(
+    prepared: Prepared,
+    registry: Registry,
+    folder: Path,
+    run_id: str,
+    report: Report,
+    parents: Path | None,
+    expected: str,
+) -> None:
+    outcome = api.start(
+        prepared, registry, lambda relay: create_run(prepared, folder, run_id, relay, parents), report=report
+    )
     if outcome.result.status != expected:
         raise RlctlError(f"the run {run_id} {outcome.result.status}: {outcome.result.reason}")
 

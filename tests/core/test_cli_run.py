@@ -329,8 +329,8 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "evaluate_every": (
         ("toy", "--evaluate-every", "5e2"), lambda config: config["evaluation"]["every_steps"], 500
     ),
-    "init_from": (("toy", "--init-from", "12"), lambda config: config["init_from"], "12"),
-    "trust": (("toy", "--init-from", "12", "--trust"), lambda config: config["trust"], True),
+    "init_from": (("toy", "--init-from", "exp.yaml"), lambda config: config["init_from"], "exp.yaml"),
+    "trust": (("toy", "--init-from", "exp.yaml", "--trust"), lambda config: config["trust"], True),
     "threads": (("toy", "--threads", "null"), lambda config: config["threads"], None),
     "callbacks": (
         ("toy", "--callback", "no-jsonl", "--callback", "empty"),
@@ -359,6 +359,7 @@ def test_a_flag_changes_the_configuration(cli: Cli, site: Callable[..., Any], na
     """Each flag sets its value, in the right kind, and not without it."""
     site("toy_worker", "toy_executor")
     (cli.folder / "exp.yaml").write_text("worker: toy\nname: of the file\n")
+    (cli.folder / "12").touch()  # what a run is to begin with must be there
     arguments, look, value = _FLAGS[name]
 
     with_flag = look(config_of(cli("run", *arguments, "--dry-run", "--json")))
@@ -425,6 +426,7 @@ def test_rehearse_stop_stops_and_resumes_and_keeps_nothing(cli: Cli, site: Calla
     said = outcome.json()
     assert (outcome.code, said["holds"], said["differences"], said["steps"]) == (0, True, [], 600)
     assert 200 <= said["stopped_at"] < 600
+    assert 0 < said["seconds_to_stop"] < 60
     assert not (tmp_path / "runs").exists()
     assert list(cli.folder.iterdir()) == []
 
@@ -440,7 +442,7 @@ def test_a_rehearsal_can_fail(cli: Cli, site: Callable[..., Any], tmp_path: Path
 
     assert outcome.code == 1
     assert "episode " in outcome.out
-    assert "stopping" in outcome.out
+    assert "seconds to stop" in outcome.out
 
 
 def test_a_rehearsal_of_what_ends_before_the_signal_says_so(cli: Cli, site: Callable[..., Any]) -> None:

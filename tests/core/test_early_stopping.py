@@ -31,7 +31,7 @@ def history(*means: float, every: int = 100, training: Sequence[float | None] | 
     return [
         Evaluation(
             step=(index + 1) * every,
-            episodes=index,
+            episodes=100 + index,
             checkpoint=None,
             measured=(EvaluatedEpisode(seed=1, episode_return=mean, length=1, terminated=True),),
             training_return_mean=beside[index],
@@ -104,9 +104,12 @@ def test_patience_can_go_by_the_training() -> None:
     assert stops_at(said(patience=2), evaluations) is None
 
 
-def test_patience_is_lost_while_no_training_episode_has_ended() -> None:
-    """Where there is no mean yet there is no improvement."""
-    assert stops_at(said(patience=2, metric="training"), history(1, 2, 3, training=[None, None, None])) == 2
+def test_the_training_counts_from_its_hundredth_episode_on() -> None:
+    """Before that its mean is of too few: neither a mark that luck has set, nor a loss of patience."""
+    evaluations = history(1, 2, 3, 4, 5, 6, training=[None, 900, 5, 6, 6, 6])
+    few = [attrs.evolve(item, episodes=50) for item in evaluations[:2]]
+
+    assert stops_at(said(patience=2, metric="training"), [*few, *evaluations[2:]]) == 6
 
 
 # ---- min_timesteps -------------------------------------------------------------------------------------------------
@@ -207,10 +210,10 @@ def is_better(values: list[float], min_delta: float) -> bool:
     """Return whether the last value is better than every mark that those before it have set."""
     mark = None
     for value in values[:-1]:
-        if value == value and (mark is None or value > mark + min_delta):
+        if not math.isnan(value) and (mark is None or value > mark + min_delta):
             mark = value
     last = values[-1]
-    return last == last and (mark is None or last > mark + min_delta)
+    return not math.isnan(last) and (mark is None or last > mark + min_delta)
 
 
 @FEW

@@ -64,16 +64,16 @@ def evaluations(draw: st.DrawFn) -> Evaluation:
 
 
 @FEW
-@given(run_seed=RUN_SEEDS, count=st.integers(0, 300), num_envs=st.integers(1, 500))
+@given(run_seed=RUN_SEEDS, count=st.integers(0, 300), num_envs=st.none() | st.integers(1, 500))
 def test_seeds_are_as_many_as_asked_for_different_and_none_of_the_training(
-    run_seed: int, count: int, num_envs: int
+    run_seed: int, count: int, num_envs: int | None
 ) -> None:
     """Whatever the run's seed: `count` different seeds that every library takes, none of them the training's."""
     seeds = evaluation_seeds(run_seed, count, num_envs=num_envs)
 
     assert len(set(seeds)) == len(seeds) == count
     assert all(0 <= seed < SEED_LIMIT for seed in seeds)
-    assert not set(seeds) & set(range(run_seed, run_seed + num_envs))
+    assert not set(seeds) & set(range(run_seed, run_seed + (num_envs or 64)))
 
 
 def test_a_seed_that_would_meet_the_training_is_left_out() -> None:

@@ -575,7 +575,7 @@ def rlctl_workers():
 
     refused = runs.cli("verify", "resume", "plain", "-n", 100)
     assert refused.code == 2
-    assert 'worker "plain" declares that it cannot resume.' in refused.err
+    assert 'worker "plain" cannot resume a run (resume: none).' in refused.err
 
 
 # ---- verify --------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ class Counter:
 
     def read_state(self, folder: Path) -> None:
         self.value = json.loads((folder / "weights.json").read_text())
+
+    def read_weights(self, folder: Path) -> None:
+        raise NotImplementedError
+
+    def read_artefact(self, path: Path, trust: bool) -> None:
+        raise NotImplementedError
+
+    def policy(self, seed: int) -> Any:
+        raise NotImplementedError
 
 
 class Clock:
@@ -346,10 +356,11 @@ def test_the_files_lengths_are_saved(make: Callable[..., Made]) -> None:
     assert positions(made.directory.path) == {"episodes.jsonl": 15}
 
 
-def test_versions_are_of_what_is_used() -> None:
+def test_versions_are_of_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python and rlctl are named, and of libraries only those that this process has imported."""
     import rlctl
 
+    monkeypatch.delitem(sys.modules, "ale_py", raising=False)  # another test's import
     found = versions()
     assert found["rlctl"] == rlctl.__version__
     assert "python" in found
@@ -401,3 +412,15 @@ def test_a_failing_disk_ends_the_run_where_that_is_wanted(make: Callable[..., Ma
     with pytest.raises(RlctlError, match="checkpoint at step 100 could not be saved: No space left on device"):
         made.advance_to(200)
     assert made.said == []
+
+
+def test_a_milestone_that_could_not_be_saved_is_made_up_for(make: Callable[..., Made]) -> None:
+    """On a full disk a milestone is lost; the next checkpoint takes its place, and is kept as one."""
+    made = make(milestones=[100], every_steps=150, keep_last=1)
+    made.state.fail = OSError(errno.ENOSPC, "No space left on device")
+    made.advance_to(120, 10)
+    made.state.fail = None
+    made.advance_to(450, 10)
+
+    assert made.saved == [(150, "milestone"), (300, "periodic"), (450, "periodic")]
+    assert [bundle.step for bundle in made.bundles.all()] == [150, 450]

@@ -101,6 +101,20 @@ def test_a_numpy_step_is_a_number_in_the_status(tmp_path):
     assert json.loads(run.directory.status.read_text())["step"] == 12
 
 
+def test_a_state_that_lacks_a_method_is_refused_where_it_is_attached(tmp_path):
+    """A training that could be saved but not resumed is known before its first step, and what it lacks is named."""
+
+    class Half:
+        def write_state(self, folder):
+            pass
+
+        def policy(self, seed):
+            pass
+
+    with pytest.raises(TypeError, match=r"Half lacks read_state, read_weights, read_artefact of rlctl\.Resumable"):
+        fake_run(tmp_path).attach(Half())
+
+
 def test_metrics_that_nobody_wants_cost_nothing(tmp_path):
     """Values are looked at only if a callback listens: with none, even a value that is no number is never touched."""
     run = fake_run(tmp_path)

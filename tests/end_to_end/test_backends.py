@@ -71,5 +71,17 @@ def test_an_sb3_algorithm_trains_and_leaves_a_model_that_sb3_opens(algo, cli, tm
     assert model.num_timesteps >= 300
 
 
+def test_sb3_leaves_its_model_after_a_budget_in_episodes_too(cli, tmp_path):
+    """There rlctl replaces a method in the model, which is not saved with it."""
+    import stable_baselines3
+
+    settings = ("--set", "hyperparameters.n_steps=64")
+    answer = cli("run", "sb3/ppo", *settings, "--total-episodes", 8, "--run-id", "r", "--runs-dir", tmp_path)
+
+    assert answer.code == 0, answer.err
+    model = stable_baselines3.PPO.load(tmp_path / "r" / "backend" / "model.zip", device="cpu")
+    assert "_update_current_progress_remaining" not in vars(model)
+
+
 def _lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]

@@ -197,6 +197,7 @@ def test_films_are_made_of_each_episode(cli, tmp_path):
     """`--video` leaves one film an episode, of as many frames as it had steps and its beginning."""
     imageio = pytest.importorskip("imageio.v2")
     pytest.importorskip("imageio_ffmpeg")
+    pytest.importorskip("pygame", reason="CartPole draws with it")
     run = train(cli, tmp_path, "run", DQN, "-n", 300)
 
     answer = cli("evaluate", run, "--episodes", 2, "--video", "--json")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.end_to_end.lifecycle import DQN, events, train
-
-pytestmark = pytest.mark.slow
+from tests.end_to_end.lifecycle import CLEANRL_PPO, DQN, SB3_PPO, events, train
 
 # Its drift is in a closure, where nobody can see it.
 SOURCE = """
@@ -39,10 +37,17 @@ def drifting(site, tmp_path):
     return ["--set", "env.imports=[drifting]", "--set", "env.id=Drifting-v0"]
 
 
-@pytest.mark.parametrize("words", [OWN, ["sb3/ppo"], ["cleanrl/ppo"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(DQN, id="dqn"),
+        pytest.param(SB3_PPO, id="sb3", marks=pytest.mark.slow),
+        pytest.param(CLEANRL_PPO, id="cleanrl", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_in_an_unknown_environment_says_once_that_it_is_not_exact(words, drifting, cli, cleanrl_cache, tmp_path):
     """The log and the events have one sentence each, also when the run is resumed."""
-    run = train(cli, tmp_path, "r", [*words, *drifting], "-n", "512", "--stop-at", "128", code=75)
+    run = train(cli, tmp_path, "r", [words[0], *words[2:], *drifting], "-n", "512", "--stop-at", "128", code=75)
 
     resumed = cli("resume", run)
 
@@ -61,6 +66,7 @@ def test_verify_resume_reports_what_differs_and_claims_no_exactness(drifting, cl
     assert "episode" in answer.json()["differences"][0]
 
 
+@pytest.mark.slow
 def test_without_its_replay_buffer_a_run_is_not_exact(cli):
     """`checkpoint.replay_buffer: false` is a choice, and `verify resume` says what it costs."""
     answer = cli("verify", "resume", *DQN, "-n", "600", "--set", "checkpoint.replay_buffer=false", "--json")
@@ -80,6 +86,7 @@ def test_every_backend_says_so_of_a_run_without_its_replay_buffer(target, cli, c
     assert [event["reason"] for event in events(run, "resume_limited")] == ["its replay buffer is not saved"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["sb3/ppo", "cleanrl/ppo"])
 def test_a_run_in_a_known_environment_has_nothing_to_say(target, cli, cleanrl_cache, tmp_path):
     """CartPole is known to the last variable."""

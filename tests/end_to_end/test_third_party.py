@@ -57,8 +57,8 @@ def names(python: Python) -> set[str]:
     return {row["name"] for row in rlctl(python, "workers", "list")}
 
 
-def test_an_installed_package_trains_and_an_uninstalled_one_is_gone(python: Python) -> None:
-    """The four steps are one test, as installing takes longer than all the rest."""
+def test_an_installed_package_trains_and_is_evaluated_and_an_uninstalled_one_is_gone(python: Python) -> None:
+    """The steps are one test, as installing takes longer than all the rest."""
     assert "crossentropy" not in names(python)
     # hatchling is here where the development tools are; elsewhere pip fetches it.
     offline = ["--no-build-isolation", "--no-index"] if importlib.util.find_spec("hatchling") else []
@@ -72,7 +72,19 @@ def test_an_installed_package_trains_and_an_uninstalled_one_is_gone(python: Pyth
     result = rlctl(python, "run", "crossentropy", "--seed", 1)
     assert (result["status"], result["step"]) == ("finished", 40_000)
     assert result["return_mean"] > 5 * RANDOM_PLAY
-    assert (Path(result["directory"]) / "backend" / "policy.npy").is_file()
+    file = Path(result["directory"]) / "backend" / "policy.npy"
+
+    evaluated = rlctl(python, "evaluate", "--episodes", 3)
+    of_file = rlctl(python, "evaluate", file, "--worker", "crossentropy", "--env", "CartPole-v1", "--episodes", 3)
+    assert evaluated["return_mean"] > 5 * RANDOM_PLAY
+    assert of_file["evaluations"][0]["returns"] == evaluated["evaluations"][0]["returns"]
+
+    begun = rlctl(python, "run", "crossentropy", "--init-from", "@latest", "--total-timesteps", 2000)
+    assert begun["return_mean"] > 5 * RANDOM_PLAY
+
+    goes_on = python("-m", "rlctl", "resume", "--total-timesteps", 4000)
+    assert goes_on.returncode == 2
+    assert goes_on.stderr == 'rlctl: worker "crossentropy" cannot resume a run (resume: weights).\n'
 
     refused = python("-m", "rlctl", "run", "crossentropy", "--set", "hyperparameters.elite=30")
     assert refused.returncode == 2

@@ -19,7 +19,7 @@ from rlctl.runs.directory import RunDirectory, is_alive, state_of
 from rlctl.runs.files import read_json
 from rlctl.verify import differences
 
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow
 
 # Slow enough that an interruption meets the training, small enough that a test is short.
 RUNS = {
@@ -119,7 +119,7 @@ def _assert_nothing_is_torn(run: Path) -> None:
     assert "Traceback" not in RunDirectory(run).log.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("backend", RUNS)
+@pytest.mark.parametrize("backend", ["cleanrl", pytest.param("dqn", marks=slow), pytest.param("sb3", marks=slow)])
 def test_a_run_that_is_interrupted_in_every_manner_is_the_one_never_touched(backend, cli, cleanrl_cache, tmp_path):
     """SIGKILL of the worker, SIGTERM, SIGKILL of both, SIGKILL during a save: episodes and state end up the same."""
     untouched, tortured, met = _torture(cli, tmp_path, backend, times=4, seed=1)
@@ -129,7 +129,7 @@ def test_a_run_that_is_interrupted_in_every_manner_is_the_one_never_touched(back
     assert differences(untouched, tortured) == []
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("backend", RUNS)
 def test_fifty_interruptions_leave_no_trace(backend, cli, cleanrl_cache, tmp_path):

@@ -40,7 +40,7 @@ def train(run: Run) -> None:
     run.advance("7")  # arg-type
     run.record_episode(1.0)  # call-arg
     run.record_metrics({"train/loss": "low"})  # dict-item
-    run.finish()  # attr-defined
+    run.end()  # attr-defined
 
 
 WorkerDescriptor(name="x", summary="", entry_point="a:b", algorithm=())  # call-arg

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--checkpoint", default="latest", help="latest, best, or the step of one.")
 @click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="Episodes to measure.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), help="Seed of the first episode; by default seeds never used before."
+    "--seed", type=click.IntRange(min=0), help="Seed of the first episode; by default some that training never had."
 )
 @click.option("--stochastic", is_flag=True, help="Let the policy sample its actions, instead of the best one.")
 @click.option("--video", is_flag=True, help="Film every episode, into the run's videos/.")

@@ -46,21 +46,25 @@ def run(as_json: bool, dry_run: bool, rehearse_stop: bool, **options: Any) -> in
     """
     if says_nothing(options):
         return _explain(as_json)
+    from rlctl.launch.parent import check_parent
     from rlctl.launch.prepare import prepare
     from rlctl.plugins import discover
+    from rlctl.runs.store import default_root
 
     registry = discover()
     if rehearse_stop:
+        if dry_run or options["run_id"]:
+            raise UsageError("--rehearse-stop keeps none of its runs: neither --dry-run nor --run-id goes with it.")
         return _rehearse(options, registry, as_json)
+    root = options["runs_dir"] or default_root()
     prepared = prepare(layers_of(options), registry, note)
+    check_parent(prepared, root)
     if dry_run:
         return _show_plan(prepared, as_json)
     prepared.require_sound()
     from rlctl.api import start
     from rlctl.launch.start import create_run
-    from rlctl.runs.store import default_root
 
-    root = options["runs_dir"] or default_root()
     outcome = start(
         prepared,
         registry,
@@ -78,11 +82,12 @@ def _rehearse(options: dict[str, Any], registry: Registry, as_json: bool) -> int
 
     from rlctl.cli.verify import show_verdict
     from rlctl.rehearse import rehearse_stop
+    from rlctl.runs.store import default_root
 
     with tempfile.TemporaryDirectory(prefix="rlctl-rehearsal-") as folder:
-        rehearsal = rehearse_stop(layers_of(options), registry, Path(folder), note)
-    stopping = ("stopping", f"took {rehearsal.seconds_to_stop:.1f} s")
-    return show_verdict(rehearsal.verdict, as_json, stopping)
+        parents = options["runs_dir"] or default_root()
+        rehearsal = rehearse_stop(layers_of(options), registry, Path(folder), note, parents=parents)
+    return show_verdict(rehearsal.verdict, as_json, seconds_to_stop=rehearsal.seconds_to_stop)
 
 
 def _explain(as_json: bool) -> int:

@@ -36,24 +36,25 @@ def resume(share: float, keep: Path | None, as_json: bool, **options: Any) -> in
     if says_nothing(options):
         raise UsageError("say what to verify: a worker, as in `rlctl verify resume dqn -n 12000`.")
     from rlctl.plugins import discover
+    from rlctl.runs.store import default_root
     from rlctl.verify import verify_resume
 
     with tempfile.TemporaryDirectory(prefix="rlctl-verify-") as temporary:
-        verdict = verify_resume(layers_of(options), discover(), keep or Path(temporary), share, note)
+        verdict = verify_resume(layers_of(options), discover(), keep or Path(temporary), share, note, default_root())
     return show_verdict(verdict, as_json)
 
 
-def show_verdict(verdict: Verdict, as_json: bool, *more: tuple[str, object]) -> int:
-    """Print what a comparison found; returns the exit code."""
+def show_verdict(verdict: Verdict, as_json: bool, **numbers: float) -> int:
+    """Print what a comparison found, and `numbers` beside it; returns the exit code."""
     if as_json:
-        print_json({**attrs.asdict(verdict), "holds": verdict.holds, **dict(more)})
+        print_json({**attrs.asdict(verdict), "holds": verdict.holds, **numbers})
     else:
         equal = "equal" if not verdict.differences else "; ".join(verdict.differences)
         pairs([
             ("what", verdict.what),
             ("declared", verdict.declared.value),
             ("stopped at", f"{verdict.stopped_at} of {verdict.steps} steps"),
-            *more,
+            *((name.replace("_", " "), f"{value:.1f}") for name, value in numbers.items()),
             ("compared", f"{verdict.episodes} episodes, weights, optimizers, generators, replay buffer"),
             ("result", equal),
         ])  # fmt: skip

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
+
 from rlctl.config.schema import RunConfig
 from rlctl.errors import Problem
+from rlctl.evaluations import training_seeds
 
 
 def impossible_combinations(config: RunConfig) -> list[Problem]:
@@ -20,9 +23,15 @@ def evaluates(config: RunConfig) -> bool:
 
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
     first = config.evaluation.seed
-    if not evaluates(config) or first is None:
+    if not evaluates(config):
+        for item in attrs.fields(type(config.evaluation)):
+            if getattr(config.evaluation, item.name) != item.default:
+                hint = "Set evaluation.every_steps or evaluation.every_episodes."
+                yield Problem(f"evaluation.{item.name}", "has no effect, as this run is not evaluated.", hint)
         return
-    taken = range(config.seed, config.seed + (config.env.num_envs or 1))
+    if first is None:
+        return
+    taken = training_seeds(config.seed, config.env.num_envs)
     wanted = range(first, first + config.evaluation.episodes)
     if max(taken.start, wanted.start) < min(taken.stop, wanted.stop):
         message = (

@@ -95,8 +95,7 @@ class _Slot:
             self._film.add_frame()
         if not (terminated or truncated):
             return None
-        if _only_a_life(self.env):
-            self.observation, _ = self.env.reset()
+        if not truncated and self._goes_on_after_a_life():
             return None
         if self._film is not None:
             self._film.end(f"seed-{self.seed}-return-{self._return:g}")
@@ -108,18 +107,28 @@ class _Slot:
             discounted_return=None if self._gamma is None else self._discounted,
         )
 
+    def _goes_on_after_a_life(self) -> bool:
+        how = _how_it_goes_on(self.env)
+        if how == "reset":
+            self._rewards.over = False
+            self.observation, _ = self.env.reset()
+            return not self._rewards.over  # going on takes a step, with which the game may end
+        return how == "step"
+
 
 class _RawRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Adds up rewards and steps since the last `take`."""
+    """Adds up rewards and steps since the last `take`; `over` is set where the environment itself comes to an end."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
         self._reward, self._steps = 0.0, 0
+        self.over = False
 
     def step(self, action: Any) -> Any:
         result = self.env.step(action)
         self._reward += float(result[1])
         self._steps += 1
+        self.over = self.over or bool(result[2] or result[3])
         return result
 
     def take(self) -> tuple[float, int]:
@@ -139,15 +148,19 @@ def _with_raw_rewards(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, 
     return counter, counter
 
 
-def _only_a_life(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether what has ended is one of several lives, by the two wrappers that make such an end."""
+def _how_it_goes_on(env: gymnasium.Env[Any, Any]) -> str | None:
+    """Return how an environment goes on after a life was lost and called an end, None if that is not what has ended.
+
+    `reset`: EpisodicLifeEnv of Baselines and its heirs, whose reset then only goes on. `step`: gymnasium's
+    AtariPreprocessing, whose reset would begin another game.
+    """
     for link in links(env):
         own = vars(link)
-        if "was_real_done" in own and not own["was_real_done"]:  # EpisodicLifeEnv of Baselines and its heirs
-            return True
-        if own.get("terminal_on_life_loss") and not own.get("game_over", True):  # gymnasium's AtariPreprocessing
-            return True
-    return False
+        if "was_real_done" in own and not own["was_real_done"]:
+            return "reset"
+        if own.get("terminal_on_life_loss") and link.unwrapped.ale.lives() > 0:
+            return "step"
+    return None
 
 
 def _stacked(observations: Sequence[Any], space: gymnasium.spaces.Space[Any]) -> Any:

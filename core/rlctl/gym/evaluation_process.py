@@ -72,7 +72,8 @@ def _evaluation(state: Resumable, request: EvaluationRequest, asked: dict[str, A
     began = time.perf_counter()
     with state.policy(request.seeds[0]) as policy:
         measured = measure(policy, request)
-    videos = sorted(str(path) for path in Path(request.video).glob("*.mp4")) if request.video else []
+    folder = None if request.video is None else Path(request.video)
+    videos = [str(path) for item in measured if folder for path in folder.glob(f"seed-{item.seed}-return-*.mp4")]
     return Evaluation(
         step=asked["step"],
         episodes=asked["episodes"],

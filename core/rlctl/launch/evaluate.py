@@ -14,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from rlctl.config.layers import Layer
+from rlctl.config.schema import EarlyStoppingConfig, EvaluationConfig
 from rlctl.descriptors import Mode
 from rlctl.errors import CheckpointError, RlctlError, UsageError
 from rlctl.evaluations import MAX_NUM_ENVS, Evaluation, EvaluationRequest, evaluation_seeds
@@ -106,7 +107,9 @@ def evaluate(
     evaluations = _in_a_process(found, prepared, _requests(options, prepared, found), options.trust)
     if found.directory is not None:
         for evaluation in evaluations:
-            line = {"checkpoint_step": found.step, "env": prepared.effective()["env"], **evaluation.to_json()}
+            # Relative, so that a run can be moved with its films.
+            videos = [os.path.relpath(path, found.directory.path) for path in evaluation.videos]
+            line = {**evaluation.to_json(), "env": prepared.effective()["env"], "videos": videos}
             append_line(found.directory.path / "evaluations_after.jsonl", line, durable=True)
     return Evaluated(found.what, found.path, found.step, tuple(evaluations))
 
@@ -140,8 +143,8 @@ def _overrides(options: EvaluationOptions) -> list[Layer]:
     quiet: dict[str, Any] = {
         "callbacks": {"jsonl": False, "progress": False},
         "env": {"num_envs": 1},
-        "evaluation": {"every_steps": None, "every_episodes": None},
-        "early_stopping": {"threshold": None, "patience": None, "metric": "evaluation", "min_delta": 0.0, "min_timesteps": 0},
+        "evaluation": attrs.asdict(EvaluationConfig()),
+        "early_stopping": attrs.asdict(EarlyStoppingConfig()),
         "init_from": None,
         "trust": False,
         "stop_at": None,
@@ -168,9 +171,7 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
     config = prepared.effective()
     count = options.episodes * options.repeat
     if options.seed is None:
-        seeds = evaluation_seeds(
-            config["seed"], count, purpose="evaluate", num_envs=found.config.get("env", {}).get("num_envs") or 1
-        )
+        seeds = evaluation_seeds(config["seed"], count, purpose="evaluate", num_envs=_num_envs(found.config))
     else:
         seeds = tuple(range(options.seed, options.seed + count))
     gamma = options.gamma if options.gamma is not None else config["hyperparameters"].get("gamma")
@@ -188,6 +189,11 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
         )
         for index in range(options.repeat)
     ]
+
+
+def _num_envs(config: Mapping[str, Any]) -> int | None:
+    env = config.get("env")
+    return env.get("num_envs") if isinstance(env, Mapping) else None
 
 
 def _in_a_process(

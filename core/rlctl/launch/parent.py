@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
 from rlctl.launch.prepare import Prepared
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder, sha256_of
@@ -39,7 +41,9 @@ def find_parent(prepared: Prepared, root: Path) -> dict[str, Any] | None:
     try:
         directory, checkpoint = find_checkpoint(reference, root)
     except (UsageError, CheckpointError) as error:
-        raise ConfigError([Problem("init_from", error.message, error.hint)]) from error
+        name = reference.rpartition(":")[0] or reference
+        hint = error.hint and error.hint.replace("--checkpoint ", f"{name}:")
+        raise ConfigError([Problem("init_from", error.message, hint)]) from error
     require_same_algorithm(checkpoint, prepared, "init_from")
     return {
         "run_id": directory.run_id,
@@ -47,6 +51,16 @@ def find_parent(prepared: Prepared, root: Path) -> dict[str, Any] | None:
         "checkpoint_sha256": checkpoint.sha256(),
         "path": str(checkpoint.path.resolve()),
     }
+
+
+def check_parent(prepared: Prepared, root: Path) -> None:
+    """Add to the problems of a run what is wrong with its parent, so that a dry run shows it beside all others."""
+    if prepared.config is not None and prepared.worker is not None and prepared.algorithm is not None:
+        try:
+            find_parent(prepared, root)
+        except ConfigError as error:
+            origin = prepared.merged.origin("init_from")
+            prepared.problems += [attrs.evolve(problem, origin=origin) for problem in error.problems]
 
 
 def require_same_algorithm(checkpoint: Checkpoint, prepared: Prepared, path: str) -> None:

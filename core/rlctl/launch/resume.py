@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from rlctl.config.layers import Layer
-from rlctl.descriptors import Resume
+from rlctl.descriptors import WorkerDescriptor
 from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
 from rlctl.events import RunInfo
 from rlctl.launch.parent import require_same_algorithm
@@ -22,7 +22,7 @@ from rlctl.launch.start import host_manifest, origins_of
 from rlctl.runs.abandoned import set_aside
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory, process_identity, state_of
-from rlctl.runs.files import read_json, write_json
+from rlctl.runs.files import read_json, read_lines, write_json, write_lines
 from rlctl.runs.manifest import installed_packages, redacted
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.main import run_info
@@ -74,14 +74,15 @@ def require_resumable(resumption: Resumption, prepared: Prepared, allow_drift: b
     """Raise for a run that is not the checkpoint's any more, or has nothing left to do."""
     assert prepared.worker is not None and prepared.config is not None
     descriptor = prepared.worker.descriptor
-    if descriptor.resume in (Resume.NONE, Resume.WEIGHTS):
-        raise UsageError(f'worker "{descriptor.name}" cannot resume a run (resume: {descriptor.resume.value}).')
+    require_resumable_worker(descriptor)
     require_same_algorithm(resumption.checkpoint, prepared, "checkpoint")
     drift = list(drifted(resumption.checkpoint.data, prepared))
     if drift and not allow_drift:
         raise ConfigError([Problem(path, text, "Go on all the same with --allow-drift.") for path, text in drift])
     step, episodes = resumption.checkpoint.step, int(resumption.checkpoint.data["episodes"])
     config = prepared.config
+    if config.stop_at is not None and config.stop_at <= step:
+        raise UsageError(f"--stop-at {config.stop_at} is not after step {step}, from which the run goes on.")
     if (config.total_timesteps is not None and step >= config.total_timesteps) or (
         config.total_episodes is not None and episodes >= config.total_episodes
     ):
@@ -89,6 +90,12 @@ def require_resumable(resumption: Resumption, prepared: Prepared, allow_drift: b
             f"run {resumption.directory.run_id} has used up its budget at step {step}.",
             hint="Give a new limit: --total-timesteps N, counted from the run's beginning.",
         )
+
+
+def require_resumable_worker(worker: WorkerDescriptor) -> None:
+    """Raise UsageError for a worker that declares that it cannot resume a run."""
+    if not worker.resume.goes_on:
+        raise UsageError(f'worker "{worker.name}" cannot resume a run (resume: {worker.resume.value}).')
 
 
 def drifted(data: Mapping[str, Any], prepared: Prepared) -> list[tuple[str, str]]:
@@ -146,11 +153,12 @@ def _require_ended(directory: RunDirectory) -> None:
 def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report: Callable[[str], None]) -> RunInfo:
     directory, checkpoint = resumption.directory, resumption.checkpoint
     # First of all: a later `latest` beside files that are cut back already would leave a gap in the curve.
-    abandoned = set_aside(directory, checkpoint, CUT_BACK)
+    abandoned = set_aside(directory, checkpoint, (*CUT_BACK, directory.evaluations.name))
     if abandoned is not None:
         report(f"later checkpoints and the records up to them are kept in {abandoned}")
     for name in CUT_BACK:
         _cut_back(directory.path / name, checkpoint.data["positions"].get(name, 0))
+    _keep_evaluations_until(checkpoint, directory.evaluations)
     for path in (directory.stop_request, directory.relay):
         path.unlink(missing_ok=True)
     effective = prepared.effective()
@@ -171,6 +179,18 @@ def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report
     directory.result.unlink(missing_ok=True)
     append_event(directory.events, "run_resumed", step=checkpoint.step)
     return run_info(directory, effective)
+
+
+def _keep_evaluations_until(checkpoint: Checkpoint, path: Path) -> None:
+    """Leave out evaluations of what comes after the checkpoint; that of this very checkpoint was made later, and holds."""
+    if not path.exists():
+        return
+    known = (checkpoint.step, checkpoint.sha256())
+    lines = list(read_lines(path))
+    found = [line for line in lines if {"step", "checkpoint"} <= line.keys()]  # what is none is left out as well
+    kept = [line for line in found if line["step"] < known[0] or (line["step"], line["checkpoint"]) == known]
+    if kept != lines or not path.read_bytes().endswith(b"\n"):
+        write_lines(path, kept)
 
 
 def _cut_back(path: Path, length: int) -> None:

@@ -27,15 +27,22 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _FORBIDDEN_IN_ID = set('/\\\0 \t\n@*?"<>|:')
 
 
-def create_run(prepared: Prepared, root: Path, run_id: str | None = None, relay: list[str] | None = None) -> RunInfo:
-    """Make the directory of a sound run; `relay` names hooks whose calls the host wants to hear of.
+def create_run(
+    prepared: Prepared,
+    root: Path,
+    run_id: str | None = None,
+    relay: list[str] | None = None,
+    parents: Path | None = None,
+) -> RunInfo:
+    """Make the directory of a sound run below `root`; a parent is looked for there, too, or in `parents`.
 
+    `relay` names hooks whose calls the host wants to hear of.
     Raises UsageError for an id that cannot be a folder's name and RunDirectoryError when the place cannot be written.
     """
     if run_id is not None and not _is_name(run_id):
         raise UsageError(f'"{ascii(run_id)[1:-1]}" cannot be a run id: it becomes the name of a folder.')
     effective = prepared.effective()
-    parent = find_parent(prepared, root)
+    parent = find_parent(prepared, parents or root)
     files = {
         "manifest.json": {**provenance(hardware()), **host_manifest(prepared, relay or []), "parent": parent},
         "config.json": {"config": effective, "origins": origins_of(effective, prepared.merged)},
@@ -80,6 +87,7 @@ def host_manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
         "worker": {
             **_plugin_entry(worker),
             "upstream": worker.descriptor.upstream,
+            "resume": worker.descriptor.resume.value,
             "source": prepared.provenance,
         },
         "callbacks": {

@@ -20,7 +20,15 @@ def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
 
     A status that is rewritten each second is not worth an fsync; a result is.
     """
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    _replace(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", durable)
+
+
+def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Replace `path` with objects as lines of JSON, whole or not at all."""
+    _replace(path, "".join(json.dumps(line) + "\n" for line in lines), durable=True)
+
+
+def _replace(path: Path, text: str, durable: bool) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         # A lone surrogate (an argument or path that was not UTF-8) becomes its escape, which is legal JSON.
@@ -62,7 +70,7 @@ def append_line(path: Path, data: Mapping[str, Any], *, durable: bool = False) -
 
 
 def write_hashed(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
-    """Write pieces one after the other; of a large file the hash is computed meanwhile and left as `.NAME.sha256` beside it.
+    """Write pieces one after the other; a large file is synced, and its hash computed meanwhile and left in `.NAME.sha256`.
 
     Whoever needs the hash, a checkpoint does, need not read gigabytes once more; and it is of what was meant to be written.
     """
@@ -76,6 +84,8 @@ def write_hashed(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
             for piece in pieces:
                 hashing.submit(digest.update, piece)  # both let go of the interpreter: two cores share the work
                 file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())  # it will be wanted anyway, and now the disk works while the hash is finished
     hash_file(path).write_text(f"{digest.hexdigest()} {size}", encoding="ascii")
 
 

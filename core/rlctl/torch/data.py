@@ -121,8 +121,8 @@ def _decode(node: Any, tensors: dict[str, torch.Tensor], device: torch.device) -
     if kind == "tensor":
         return tensors[value].to(device)
     if kind == "array":
-        raw = tensors[value].numpy().tobytes()
-        return np.frombuffer(raw, np.dtype(node["dtype"])).reshape(node["shape"]).copy()
+        raw = tensors[value].numpy()
+        return raw.view(node["dtype"]).reshape(node["shape"]).copy()  # aligned, and only one: it may be gigabytes
     if kind == "scalar":
         return _decode(value, tensors, device)[()]
     if kind == "bytes":

@@ -51,5 +51,5 @@ def read_torch_file(file: Any, path: Path, trust: bool) -> Any:
             f"{path} can only be read by unpickling, which runs whatever code is in it.",
             hint="If you know where it comes from: --trust.",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise RlctlError(f"{path} is no file of PyTorch's: {error}") from error
+    except Exception as error:  # of a torn file, or one whose classes are not here, the reader may raise anything
+        raise RlctlError(f"{path} cannot be read as a file of PyTorch's: {type(error).__name__}: {error}") from error

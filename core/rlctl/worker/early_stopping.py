@@ -48,7 +48,9 @@ def evaluations_without_improvement(settings: Mapping[str, Any], history: Sequen
     """Return how many evaluations at the end of `history` were not better, by more than `min_delta`, than the best before."""
     best, waited = -math.inf, 0
     for evaluation, value in zip(history, _values(settings, history), strict=True):
-        if value is not None and value > best + (settings["min_delta"] if math.isfinite(best) else 0.0):
+        if value is None:
+            continue
+        if value > best + (settings["min_delta"] if math.isfinite(best) else 0.0):
             best, waited = value, 0
         elif evaluation.step >= settings["min_timesteps"]:
             waited += 1
@@ -60,7 +62,10 @@ def _values(settings: Mapping[str, Any], history: Sequence[Evaluation]) -> list[
 
 
 def _value(metric: str, evaluation: Evaluation) -> float | None:
-    return evaluation.return_mean if metric == "evaluation" else evaluation.training_return_mean
+    """Return what counts of an evaluation; None as long as there are too few training episodes for their mean."""
+    if metric == "evaluation":
+        return evaluation.return_mean
+    return evaluation.training_return_mean if evaluation.episodes >= WINDOW else None
 
 
 def _name(metric: str) -> str:

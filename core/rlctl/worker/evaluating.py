@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,15 +71,19 @@ class Evaluator:
         made = Evaluation(measured=tuple(measured), greedy=self.request.greedy, gamma=self.request.gamma, **known)
         best = self.best()
         # Of equal ones the later: it has seen more. What is no number is never the best.
-        made = attrs.evolve(made, best=made.return_mean >= (best.return_mean if best else -float("inf")))
+        is_best = made.checkpoint is not None and made.return_mean >= (best.return_mean if best else -math.inf)
+        made = attrs.evolve(made, best=is_best)
         append_line(self.file, made.to_json(), durable=True)
         self.history.append(made)
         self._link_best()
         return made
 
     def ranking(self) -> list[Evaluation]:
-        """Return the evaluations whose mean is a number, the best first; of equal ones the later first."""
-        numbers = [item for item in self.history if item.return_mean == item.return_mean]
+        """Return the evaluations that can be the best, the best first, of equal ones the later first.
+
+        Those are of a policy that is saved, with a mean that is a number.
+        """
+        numbers = [item for item in self.history if item.checkpoint and not math.isnan(item.return_mean)]
         return sorted(numbers, key=lambda item: (item.return_mean, item.step), reverse=True)
 
     @property
@@ -100,7 +105,7 @@ class Evaluator:
 
     def _link_best(self) -> None:
         saved = {bundle.step: bundle for bundle in self.checkpoints.all()}
-        best = next((saved[item.step] for item in self.ranking() if item.step in saved and item.checkpoint), None)
+        best = next((saved[item.step] for item in self.ranking() if item.step in saved), None)
         self.checkpoints.link("best", best.path if best else None)
 
 
@@ -112,7 +117,7 @@ def training_request(config: Mapping[str, Any]) -> EvaluationRequest:
     """Return what an evaluation during training measures, from the run's effective configuration."""
     said, env = config["evaluation"], dict(config["env"])
     count, first = said["episodes"], said["seed"]
-    own = evaluation_seeds(config["seed"], count, num_envs=env["num_envs"] or 1)
+    own = evaluation_seeds(config["seed"], count, num_envs=env["num_envs"])
     if said["max_episode_steps"] is not None:
         env["max_episode_steps"] = said["max_episode_steps"]
     gamma = said["gamma"] if said["gamma"] is not None else config["hyperparameters"].get("gamma")

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from rlctl.descriptors import CallbackDescriptor, WorkerDescriptor, resolve
+from rlctl.descriptors import CallbackDescriptor, Resume, WorkerDescriptor, resolve
 from rlctl.errors import ExitCode, PluginError
 from rlctl.events import CheckpointSaved, Failure, Result, RunInfo
 from rlctl.plugins import load_only
@@ -225,6 +225,7 @@ class _FailureReport:
 def _result_of(run: Run, directory: RunDirectory) -> Result:
     stop = run.stop or Stop("returned", f"the backend ended its training at step {run.step}")
     stopped = stop.kind == "request"
+    best = run.evaluator.best() if run.evaluator else None
     return Result(
         status="stopped" if stopped else "finished",
         reason=stop.reason,
@@ -234,14 +235,15 @@ def _result_of(run: Run, directory: RunDirectory) -> Result:
         return_mean=run.return_mean,
         exit_code=_stop_code(stop, directory) if stopped else ExitCode.DONE,
         stopped_by=stop.kind,
-        best_step=run.best.step if run.best else None,
-        best_return=run.best.return_mean if run.best else None,
+        best_step=best.step if best else None,
+        best_return=best.return_mean if best else None,
     )
 
 
 def _stop_code(stop: Stop, directory: RunDirectory) -> int:
     """Return 75 for a run that can be resumed, and what a shell expects of an interrupted program for one that cannot."""
-    if CheckpointFolder(directory.path / "checkpoints").all():
+    resume = Resume(((read_json(directory.manifest) or {}).get("worker") or {}).get("resume", Resume.NONE))
+    if resume.goes_on and CheckpointFolder(directory.path / "checkpoints").all():
         return ExitCode.STOPPED
     return ExitCode.INTERRUPTED if stop.signal == "SIGINT" else ExitCode.TERMINATED
 

@@ -62,6 +62,14 @@ class Resumable(Protocol):
         """
 
 
+def require_resumable(state: object) -> None:
+    """Raise TypeError, naming what is missing, for an object that is no Resumable: better now than when it is needed."""
+    names = ("write_state", "read_state", "read_weights", "read_artefact", "policy")
+    lacking = [name for name in names if not callable(getattr(state, name, None))]
+    if lacking:
+        raise TypeError(f"{type(state).__name__} lacks {', '.join(lacking)} of rlctl.Resumable")
+
+
 @runtime_checkable
 class Worker(Protocol):
     """A training backend. A descriptor's `entry_point` is called without arguments and returns one of these.

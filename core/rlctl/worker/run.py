@@ -21,10 +21,10 @@ from rlctl.worker.early_stopping import stops_after_episode
 from rlctl.worker.evaluating import Evaluator
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.pace import Pace
-from rlctl.worker.protocol import Resumable
+from rlctl.worker.protocol import Resumable, require_resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
-from rlctl.worker.stopping import Limits, Stop
+from rlctl.worker.stopping import Limits, Stop, early_stop
 
 BEAT_SECONDS = 0.5
 """How often the status is written and a stop request looked for; the worst delay of `runs stop`."""
@@ -71,7 +71,7 @@ class Run:
         self._limits = Limits(info.config.get("stop_at"), info.total_timesteps, info.total_episodes)
         self._state: Resumable | None = None
         self._saver = saver
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self._beginning = beginning
         self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
         self._dispatcher = dispatcher
@@ -79,6 +79,7 @@ class Run:
         self._returns: deque[float] = deque(maxlen=100)
         self._pace = Pace()
         self._next_beat = 0.0
+        self._is_awaited = False  # somebody waits for the end; a run that has had its budget may still be evaluating
         self._time_limit: float | None = info.config.get("time_limit")
         self.at_safe_point = False
 
@@ -86,6 +87,7 @@ class Run:
 
     def attach(self, state: Resumable) -> None:
         """Say what is to be saved, resumed and evaluated; call it when the training is built, before its first step."""
+        require_resumable(state)
         self._state = state
         if self._saver is not None:
             self._saver.state = state
@@ -102,7 +104,7 @@ class Run:
         Returns whether the run is resumed; a new one may have got weights to begin with.
         """
         beginning, self._beginning = self._beginning, None
-        if self._evaluator is not None and self._state is not None and self.step == 0:
+        if self.evaluator is not None and self._state is not None and self.step == 0:
             with self._state.policy(self.seed):  # what cannot be lent is better known now than after hours
                 pass
         if beginning is None:
@@ -121,6 +123,8 @@ class Run:
         self._pace.resume(float(data["seconds"]), self.step)
         if self._saver is not None:
             self._saver.resumed_from(beginning.checkpoint, self._pace.seconds())
+        if self.evaluator is not None and self.evaluator.evaluated_step == self.step:
+            self._tell_of(self.evaluator, self.evaluator.history[-1])  # what was told of it came after the checkpoint
         return True
 
     def limit_resume(self, reason: str) -> None:
@@ -155,9 +159,7 @@ class Run:
             )
         self.at_safe_point = safe
         self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
-        seconds = self._pace.seconds()
-        if seconds >= self._next_beat:
-            self._beat(seconds)
+        seconds = self._beat_when_due()
         if self._dispatcher.wants("rlctl_step"):
             self._dispatcher.call("rlctl_step", progress=self.progress())
         if self.stop is None:
@@ -168,7 +170,7 @@ class Run:
         return self.stop is None
 
     def _at_safe_point(self, seconds: float) -> None:
-        evaluator = self._evaluator
+        evaluator = self.evaluator
         if self.stop is None and evaluator is not None and evaluator.is_due(self.step, self.episodes):
             self._evaluate()
         if self._saver is not None:
@@ -179,31 +181,31 @@ class Run:
 
     def _evaluate(self) -> None:
         """Evaluate the policy as it is, saved first: what was measured can be had; and end the run if that says so."""
-        evaluator = self._evaluator
-        if evaluator is None or self._state is None:
+        evaluator = self.evaluator
+        if evaluator is None:
             return
+        if self._state is None:
+            raise RlctlError(f"{self.info.worker} attaches no state, so its policy cannot be evaluated")
         saved = self.save("evaluation")
         known = {
             "step": self.step, "episodes": self.episodes, "training_return_mean": self.return_mean,
             "checkpoint": saved.sha256() if saved is not None else None, "seconds": self._pace.seconds(),
         }  # fmt: skip
         evaluation = evaluator.evaluate(self._state, self._goes_on, **known)
-        if evaluation is None:
-            return
+        if evaluation is not None:
+            self._tell_of(evaluator, evaluation)
+
+    def _tell_of(self, evaluator: Evaluator, evaluation: Evaluation) -> None:
         if self._saver is not None:
             self._saver.keep = evaluator.steps_to_keep()
         self.record_metrics(evaluation.metrics())
         self._dispatcher.call("rlctl_evaluation_ended", evaluation=evaluation)
-        reason = evaluator.reason_to_stop()
-        if reason is not None and self.stop is None:
-            self.stop = Stop("early_stopping", reason)
+        self.stop = self.stop or early_stop(evaluator.reason_to_stop())
 
     def _goes_on(self) -> bool:
         """Beat the heart during an evaluation; returns whether to go on with it."""
-        seconds = self._pace.seconds()
-        if seconds >= self._next_beat:
-            self._beat(seconds)
-        return self.stop is None or self.stop.kind != "request"
+        self._beat_when_due()
+        return not self._is_awaited
 
     def record_episode(
         self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
@@ -220,9 +222,7 @@ class Run:
         self.episodes += 1
         self._returns.append(episode.episode_return)
         if self._early_stopping is not None and self.stop is None:
-            reason = stops_after_episode(self._early_stopping, episode.step, self._returns)
-            if reason is not None:
-                self.stop = Stop("early_stopping", reason)
+            self.stop = early_stop(stops_after_episode(self._early_stopping, episode.step, self._returns))
         self._dispatcher.call("rlctl_episode_ended", episode=episode)
 
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
@@ -245,18 +245,13 @@ class Run:
         """Save what the training has become, and evaluate it if it came to its own end; the process calls it."""
         self.save("final")
         stopped = self.stop is not None and self.stop.kind == "request"
-        if self._evaluator is not None and not stopped and self._evaluator.evaluated_step != self.step:
+        if self.evaluator is not None and not stopped and self.evaluator.evaluated_step != self.step:
             self._evaluate()
 
-    @property
-    def best(self) -> Evaluation | None:
-        """The best evaluation so far."""
-        return None if self._evaluator is None else self._evaluator.best()
-
     def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
-        """Ask for an end at the next `advance`; the first request holds. Safe to call from a signal handler."""
-        if self.stop is None or self.stop.kind in ("timesteps", "episodes"):
-            self.stop = Stop(kind, reason, signal)
+        """Ask for an end at the next `advance`; the first reason holds. Safe to call from a signal handler."""
+        self._is_awaited = self._is_awaited or kind == "request"
+        self.stop = self.stop or Stop(kind, reason, signal)
 
     def progress(self) -> Progress:
         """Return how far the run is."""
@@ -280,6 +275,12 @@ class Run:
             answer = self._dispatcher.first("rlctl_should_stop", progress=self.progress())
             if answer is not None:
                 self.stop = Stop("hook", f"{answer[0]}: {answer[1]}")
+
+    def _beat_when_due(self) -> float:
+        seconds = self._pace.seconds()
+        if seconds >= self._next_beat:
+            self._beat(seconds)
+        return seconds
 
     def _beat(self, seconds: float) -> None:
         self._next_beat = seconds + BEAT_SECONDS

@@ -18,7 +18,9 @@ from rlctl.runs.directory import RunDirectory
 from rlctl.worker.protocol import Resumable
 
 _VERSIONED = ("rlctl", "torch", "numpy", "gymnasium", "stable-baselines3", "mujoco", "ale-py")
-CUT_BACK = ("episodes.jsonl", "metrics.jsonl", "evaluations.jsonl")
+HUGE = 2 << 30
+"""Bytes from which on a checkpoint is worth a remark."""
+CUT_BACK = ("episodes.jsonl", "metrics.jsonl")
 """Files whose length is part of a checkpoint: a resumed run cuts them back to it, so that its curve is one."""
 
 
@@ -39,6 +41,8 @@ class Saver:
     last: Checkpoint | None = None
     keep: set[int] = field(factory=set)
     """Steps whose checkpoints are kept besides the last ones."""
+    _said_huge: bool = False
+    _missed_milestone: bool = False
     _last_step: int = 0
     _last_seconds: float = 0.0
     _folder: CheckpointFolder = field(init=False)
@@ -75,7 +79,8 @@ class Saver:
         step = int(counters["step"])
         if self.state is None or self.saved_at(step) is not None:
             return self.saved_at(step)
-        reason = MILESTONE if self._passes_milestone(step) else reason
+        reason = MILESTONE if self._passes_milestone(step) or self._missed_milestone else reason
+        self._missed_milestone = reason == MILESTONE  # until it is saved
         self._last_step, self._last_seconds = step, seconds
         try:
             saved = self._write(counters, reason)
@@ -89,10 +94,21 @@ class Saver:
         except BaseException:
             self._folder.sweep()
             raise
-        self.last = saved
+        self.last, self._missed_milestone = saved, False
+        self._mind_the_size(saved)
         self._folder.prune(self.keep_last, self.keep)
         self.on_saved(saved, reason)
         return saved
+
+    def _mind_the_size(self, saved: Checkpoint) -> None:
+        """Say once that checkpoints are huge, which those of buffers of images are."""
+        size = sum(member["bytes"] for member in saved.data["members"].values())
+        if size >= HUGE and not self._said_huge:
+            self._said_huge = True
+            self.report(
+                f"a checkpoint has {size / 1e9:.1f} GB. Fewer: checkpoint.keep_last, rarer: checkpoint.every_seconds, smaller: "
+                "checkpoint.replay_buffer=false, with which a resumed run begins with an empty buffer."
+            )
 
     def _write(self, counters: Mapping[str, Any], reason: str) -> Checkpoint:
         assert self.state is not None

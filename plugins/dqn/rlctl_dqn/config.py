@@ -95,6 +95,13 @@ class DqnHyperparameters:
         1.0, "prioritized: the same when the budget is used up; linear between.", minimum=0, maximum=1
     )
 
+    path: str = _value(
+        "auto",
+        "fast: the gradient by hand, for ReLU networks without a distribution on a CPU; reference: PyTorch's autograd, for "
+        "everything; auto: fast where it can. They differ by rounding.",
+        choices=("auto", "fast", "reference"),
+    )
+
     # ---- network
     hidden_sizes: list[int] = _value([120, 84], "Units of the hidden layers; not after a CNN.")
     activation: str = _value("relu", "Between these layers.", choices=ACTIVATIONS)

@@ -24,6 +24,7 @@ from rlctl.torch.weights import take_weights
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
 from rlctl_dqn.environments import Environments
+from rlctl_dqn.fast_agent import FastAgent, why_not_fast
 from rlctl_dqn.policy import DqnPolicy
 from rlctl_dqn.prioritized import PrioritizedReplayBuffer
 from rlctl_dqn.replay_buffer import ReplayBuffer
@@ -60,14 +61,20 @@ class Training:
         self.generator = np.random.default_rng(run.seed)
         self.envs = Environments(run, checked=self.settings.on_nan != "ignore")
         layout = self.envs.layout
-        self.agent = DqnAgent(
-            layout.shape, self.envs.num_actions, self.settings, device, run.horizon, dtype=layout.dtype
-        )
+        agent = self._kind_of_agent(device, layout.dtype)
+        self.agent = agent(layout.shape, self.envs.num_actions, self.settings, device, run.horizon, dtype=layout.dtype)
         self._device = device
         self.step = 0
         self.updates = 0
         self._exploration_step: int | None = None
         self._has_skipped = False
+
+    def _kind_of_agent(self, device: torch.device, dtype: str) -> type[DqnAgent]:
+        """Return the agent that `path` asks for; raises RlctlError if that is the fast one and it cannot do the rest."""
+        reason = why_not_fast(self.settings, device, dtype, self.envs.says_what_is_allowed)
+        if self.settings.path == "fast" and reason is not None:
+            raise RlctlError(f"hyperparameters.path: the fast path does not do {reason}.", hint="Leave it at auto.")
+        return DqnAgent if self.settings.path == "reference" or reason is not None else FastAgent
 
     @functools.cached_property
     def buffer(self) -> ReplayBuffer:
@@ -102,14 +109,14 @@ class Training:
         batch = self.buffer.sample(self.settings.batch_size, self.generator, self.agent.importance(step))
         learned = self.agent.update(batch)
         if not learned.is_finite:
-            self._not_finite(f"the loss is {learned.metrics['train/loss'].item()}")
+            self._not_finite(f"the loss is {float(learned.metrics['train/loss'])}")
             return
         if self.settings.prioritized and batch.rows is not None:
             self.buffer.set_priorities(batch.rows, learned.errors.cpu().numpy())
         self.updates += 1
         if self.updates % METRICS_EVERY == 0:
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
-            values = {name: value.item() for name, value in learned.metrics.items()} | schedule
+            values = {name: float(value) for name, value in learned.metrics.items()} | schedule
             self._run.record_metrics(values, step=step)
 
     def _not_finite(self, what: str) -> None:

@@ -32,6 +32,7 @@ _FROM_CONFIG = frozenset({
     "learning_rate", "lr_schedule", "_stats_window_size",
 })  # fmt: skip
 
+_NORMALIZE = "Say so: --set hyperparameters.normalize=true."
 _STATISTICS = ("obs_rms", "ret_rms")
 _EXPLORATION = ("exploration_mat", "exploration_matrices")
 
@@ -113,9 +114,11 @@ class Sb3State:
     def read_weights(self, folder: Path) -> None:
         """Take the networks of a checkpoint, and the statistics by which its observations were normalised."""
         self._take(load_file(folder / "weights.safetensors"), folder)
-        normalized = self._model.get_vec_normalize_env()
-        if normalized is not None and (folder / "normalization.json").exists():
+        normalized, known = self._model.get_vec_normalize_env(), (folder / "normalization.json").exists()
+        if normalized is not None and known:
             _set_statistics(normalized, read_data(folder, "normalization"))
+        elif known:
+            raise RlctlError(f"the weights in {folder} were trained on normalised observations.", hint=_NORMALIZE)
         rate = read_data(folder, "model")["attributes"].get("exploration_rate")
         if rate is not None:  # a new training sets its own with the first step
             vars(self._model)["exploration_rate"] = rate
@@ -129,6 +132,11 @@ class Sb3State:
             raise RlctlError(f"{path} is no model of Stable-Baselines3: {error}") from error
         self._take({f"policy/{name}": tensor for name, tensor in tensors.items()}, path)
         normalized, statistics = self._model.get_vec_normalize_env(), path.with_name("vecnormalize.pkl")
+        if normalized is None and statistics.exists():
+            raise RlctlError(
+                f"{statistics} says that the weights beside it were trained on normalised observations.",
+                hint=f"{_NORMALIZE} If it is of another model, move one of them away.",
+            )
         if normalized is not None:
             if not (trust and statistics.exists()):
                 raise RlctlError(

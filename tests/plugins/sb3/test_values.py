@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlctl_sb3.checks import problems_in
-from rlctl_sb3.signatures import hyperparameters
+from rlctl_sb3.signatures import constructor_parameters, hyperparameters
 from rlctl_sb3.values import constructor_arguments, linear_schedule
 
 REFUSED = {
@@ -79,7 +79,7 @@ def test_every_setting_of_sb3s_constructor_can_be_set(algorithm):
     import stable_baselines3
 
     real = inspect.signature(getattr(stable_baselines3, algorithm.upper()).__init__).parameters
-    ours = {parameter.name: parameter for parameter in hyperparameters(algorithm)}
+    ours = {parameter.name: parameter for parameter in constructor_parameters(algorithm)}
     not_settings = {
         "self",
         "env",
@@ -97,3 +97,19 @@ def test_every_setting_of_sb3s_constructor_can_be_set(algorithm):
         if default is not inspect.Parameter.empty:
             assert parameter.default == (list(default) if isinstance(default, tuple) else default)
         assert parameter.problem_with(parameter.default) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [({"norm_obz": True}, "norm_obz"), ({"clip_obs": "ten"}, "clip_obs"), ({"norm_reward": 1}, "norm_reward")],
+)
+def test_what_vecnormalize_does_not_take_is_refused(said, path):
+    """Unknown arguments and wrong kinds are named before anything starts."""
+    assert [problem.path for problem in problems_in({"normalize": said})] == [f"hyperparameters.normalize.{path}"]
+
+
+def test_what_vecnormalize_takes_is_taken():
+    """On, off, and a mapping of its arguments."""
+    assert [
+        list(problems_in({"normalize": value})) for value in (True, False, {"norm_reward": False, "gamma": 0.9})
+    ] == [[], [], []]
