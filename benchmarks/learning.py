@@ -214,9 +214,7 @@ _RULE = "|---|---|---|---|---|---|"
 def _row(system: str, lines: list[dict[str, Any]]) -> str:
     means = np.array([np.mean(line["returns"]) for line in lines])
     low, high = interval(means)
-    return (
-        f"| {system} | {len(means)} | {iqm(means):.1f} | {low:.1f} to {high:.1f} | {means.min():.1f} | {means.max():.1f} |"
-    )
+    return f"| {system} | {len(means)} | {iqm(means):.1f} | {low:.1f} to {high:.1f} | {means.min():.1f} | {means.max():.1f} |"
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rlctl_dqn.config import DqnHyperparameters
 from rlctl_dqn.networks import QNetwork
 from rlctl_dqn.objectives import make_objective
-from rlctl_dqn.replay_buffer import Batch
+from rlctl_dqn.replay_buffer import Drawn, ReplayBuffer
+from rlctl_dqn.storage import Batch
 from rlctl_dqn.targets import masked
 
 _OPTIMIZERS: dict[str, Any] = {
@@ -23,11 +24,23 @@ _OPTIMIZERS: dict[str, Any] = {
 
 
 class Update(NamedTuple):
-    """What an update did: metrics and (batch,) errors, on the device; `is_finite` False means that it was left out."""
+    """What an update did: its loss, and (batch,) values of the taken actions and errors, wherever they were worked out.
 
-    metrics: dict[str, torch.Tensor]
-    errors: torch.Tensor
+    `is_finite` False means that it was left out.
+    """
+
+    loss: Any
+    values: Any
+    errors: Any
     is_finite: bool = True
+
+    def errors_here(self) -> NDArray[np.float32]:
+        """Return the errors as an array; this waits for a GPU."""
+        return self.errors.cpu().numpy() if isinstance(self.errors, torch.Tensor) else self.errors
+
+    def metrics(self) -> dict[str, float]:
+        """Return what there is to report; this waits for a GPU."""
+        return {"train/loss": float(self.loss), "train/q_value": float(self.values.mean())}
 
 
 class DqnAgent:
@@ -75,17 +88,31 @@ class DqnAgent:
         self,
         observations: NDArray[Any],
         step: int,
-        generator: np.random.Generator,
+        uniforms: NDArray[np.float64],
         masks: NDArray[np.bool_] | None = None,
-    ) -> NDArray[np.int64]:
-        """Return an action for each of the observations, (num_envs, *shape), as in training; none that `masks` forbids."""
-        actions = generator.integers(0, self.num_actions, len(observations))
-        greedy = generator.random(len(observations)) >= self.epsilon(step)
-        if masks is not None:
-            actions = np.where(masks, generator.random(masks.shape), -1.0).argmax(axis=1)
-        if greedy.any():
-            actions[greedy] = self._best(observations[greedy], None if masks is None else masks[greedy])
-        return actions
+    ) -> list[int]:
+        """Return an action for each of the observations, (num_envs, *shape), as in training; none that `masks` forbids.
+
+        `uniforms` (2 * num_envs,) are drawn from [0, 1): who takes a random action, and which.
+        """
+        count, epsilon = len(observations), self.epsilon(step)
+        if count == 1 and masks is None:
+            explore, which = uniforms.tolist()
+            return [int(which * self.num_actions) if explore < epsilon else self.best(observations)]
+        random = uniforms[:count] < epsilon
+        if masks is None:
+            actions = (uniforms[count:] * self.num_actions).astype(np.int64)
+        else:
+            place = (uniforms[count:] * masks.sum(axis=1)).astype(np.int64)  # among the allowed ones
+            actions = (masks.cumsum(axis=1) > place[:, None]).argmax(axis=1)
+        if not random.all():  # then all are asked: to pick some of them costs more than it saves
+            actions = np.where(random, actions, self._best(observations, masks))
+        chosen: list[int] = actions.tolist()
+        return chosen
+
+    def best(self, observation: NDArray[Any]) -> int:
+        """Return the action of highest value for one observation, (1, *shape), as in training."""
+        return int(self._best(observation, None)[0])
 
     def greedy(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Return the allowed action of highest value for each of the observations, (batch, *shape), without noise."""
@@ -102,18 +129,21 @@ class DqnAgent:
         best: NDArray[np.int64] = masked(values, allowed).argmax(dim=1).cpu().numpy()
         return best
 
+    def learn(self, buffer: ReplayBuffer, drawn: Drawn) -> Update:
+        """Take one step on the loss of the transitions that were drawn."""
+        return self.update(buffer.batch(drawn))
+
     def update(self, batch: Batch) -> Update:
         """Take one step on the loss of a batch, unless it is no finite number and `on_nan` is not `ignore`."""
         learned = self.objective.learn(self.online, self.target, batch)
-        metrics = {"train/loss": learned.loss.detach(), "train/q_value": learned.values.mean()}
         if self.settings.on_nan != "ignore" and not math.isfinite(learned.loss.item()):
-            return Update(metrics, learned.errors, is_finite=False)
+            return Update(learned.loss.detach(), learned.values, learned.errors, is_finite=False)
         self.optimizer.zero_grad()
         learned.loss.backward()  # type: ignore[no-untyped-call]
         if self.settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.online.parameters(), self.settings.max_grad_norm)
         self.optimizer.step()
-        return Update(metrics, learned.errors)
+        return Update(learned.loss.detach(), learned.values, learned.errors)
 
     @torch.no_grad()
     def update_target(self) -> None:

@@ -70,6 +70,8 @@ def _contradictions(settings: Mapping[str, Any]) -> _Found:
             yield "munchausen", "has a softmax where double chooses an action.", "Set double to false."
         if settings["n_step"] > 1:
             yield "munchausen", "adds to the reward of one step, n_step sums several.", "Set n_step to 1."
+    if settings["vectorization"] == "native" and settings["n_step"] > 1:
+        yield "vectorization", "native stores all steps at once, n_step needs them one by one.", "Set it to auto."
     if settings["distribution"] == "categorical" and not settings["v_min"] < settings["v_max"]:
         message = f"must be less than v_max, got {settings['v_min']:g} and {settings['v_max']:g}"
         yield "v_min", message, None

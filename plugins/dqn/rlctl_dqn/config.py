@@ -95,6 +95,12 @@ class DqnHyperparameters:
         1.0, "prioritized: the same when the budget is used up; linear between.", minimum=0, maximum=1
     )
 
+    vectorization: str = _value(
+        "auto",
+        "How several environments are stepped. sync: one by one; async: each in a process of its own, for slow ones; native: "
+        "by a vectorised class of the environment's own; auto: native where there is one, else sync.",
+        choices=("auto", "sync", "async", "native"),
+    )
     path: str = _value(
         "auto",
         "fast: the gradient by hand, for ReLU networks without a distribution on a CPU; reference: PyTorch's autograd, for "

@@ -6,7 +6,8 @@ Parameters of both networks are flat memories (`flat_mlp.py`), the gradient is w
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from rlctl_dqn.agent import DqnAgent, Update
 from rlctl_dqn.config import DqnHyperparameters
+from rlctl_dqn.flat_adam import FlatAdam
 from rlctl_dqn.flat_mlp import FlatMlp, Floats, Workspace
-from rlctl_dqn.replay_buffer import Batch
+from rlctl_dqn.replay_buffer import Drawn, ReplayBuffer
+from rlctl_dqn.storage import PackedStorage, Rows
 
 
 def why_not_fast(settings: DqnHyperparameters, device: torch.device, dtype: str, masked: bool) -> str | None:
@@ -26,7 +29,6 @@ def why_not_fast(settings: DqnHyperparameters, device: torch.device, dtype: str,
         "noisy": settings.noisy,
         "munchausen": settings.munchausen,
         f"the optimizer {settings.optimizer}": settings.optimizer != "adam" or settings.weight_decay != 0.0,
-        "max_grad_norm": settings.max_grad_norm is not None,
         f"the activation {settings.activation}": settings.activation != "relu",
         f"the extractor {settings.extractor}": settings.extractor not in ("auto", "mlp"),
         f"the device {device}": device.type != "cpu",
@@ -36,6 +38,16 @@ def why_not_fast(settings: DqnHyperparameters, device: torch.device, dtype: str,
     return next((what for what, is_asked in asked.items() if is_asked), None)
 
 
+def caches_targets(settings: DqnHyperparameters) -> bool:
+    """Return whether transitions are drawn so often between two updates of the target network that targets are kept.
+
+    With d draws for each transition of the buffer a share of 1 - (1 - exp(-d)) / d has been worked out before: 21 % for
+    d = 0.5, less than which does not pay for the keeping. What double Q-learning asks for changes with every update.
+    """
+    updates = settings.target_update_frequency / settings.train_frequency * settings.gradient_steps
+    return not settings.double and updates * settings.batch_size >= 0.5 * settings.buffer_size
+
+
 class FastAgent(DqnAgent):
     """`DqnAgent` with both networks in flat memories; `why_not_fast` says what it cannot do."""
 
@@ -43,108 +55,107 @@ class FastAgent(DqnAgent):
         super().__init__(*arguments, **named)
         linear = [module for module in self.online.modules() if isinstance(module, torch.nn.Linear)]
         sizes = [linear[0].in_features, *(layer.out_features for layer in linear)]
+        batch = self.settings.batch_size
         self._online, self._target = FlatMlp(sizes), FlatMlp(sizes)
         self._online.adopt(self.online)
         self._target.adopt(self.target)
         self._gradient: Floats = np.zeros_like(self._online.parameters)
         self._gradients = self._online.views(self._gradient)
         self.optimizer = FlatAdam(self._online.parameters, self._gradient, self.settings)  # type: ignore[assignment]
-        self._spaces: dict[int, Workspace] = {}
-        self._learning = Workspace(sizes, self.settings.batch_size)
-        self._asking = Workspace(sizes, self.settings.batch_size)
-        self._columns = np.arange(self.settings.batch_size)
+        self._acting: dict[int, Workspace] = {}
+        self._one = Workspace(sizes, 1)
+        self._learning, self._asking = Workspace(sizes, batch), Workspace(sizes, batch)
+        self._columns = np.arange(batch)
 
-    @np.errstate(invalid="ignore")  # what is no number is `on_nan`'s business, not a warning's
+    def best(self, observation: NDArray[Any]) -> int:
+        """Return the action of highest value for one observation, (1, *shape)."""
+        self._one.inputs[:, 0] = observation.reshape(-1)
+        return int(self._one.forward(self._online.matrices).argmax())
+
     def _best(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         count = len(observations)
-        space = self._spaces.get(count)
+        space = self._acting.get(count)
         if space is None:
-            space = self._spaces[count] = Workspace(self._online.sizes, count)
+            space = self._acting[count] = Workspace(self._online.sizes, count)
         space.inputs[...] = observations.reshape(count, -1).T
         best: NDArray[np.int64] = space.forward(self._online.matrices).argmax(axis=0)
         return best
 
-    @np.errstate(invalid="ignore")
-    def update(self, batch: Batch) -> Update:
-        """Take one step on the loss of a batch, as the reference does; `errors` are its TD errors, without their sign."""
+    def learn(self, buffer: ReplayBuffer, drawn: Drawn) -> Update:
+        """Take one step on the loss of the transitions that were drawn, as the reference does."""
         settings, learning = self.settings, self._learning
-        errors, chosen = self._errors(batch)
-        weights = None if batch.weights is None else batch.weights.numpy()
-        delta, loss = _loss(errors, weights, settings.loss)
-        metrics: dict[str, Any] = {"train/loss": loss, "train/q_value": chosen.mean()}
-        magnitudes = torch.from_numpy(np.abs(errors))
-        if settings.on_nan != "ignore" and not np.isfinite(loss):
-            return Update(metrics, magnitudes, is_finite=False)
-        derivative = learning.deltas[-1]
-        derivative.fill(0.0)
-        derivative[batch.actions.numpy()[:, 0], self._columns] = delta
+        storage = cast("PackedStorage", buffer.storage)
+        batch = storage.rows.take(drawn.rows, axis=0)
+        targets = self._targets(batch, drawn.rows, storage)
+        np.copyto(learning.inputs, batch[:, storage.observation].T)
+        outputs = learning.forward(self._online.matrices)
+        chosen = batch[:, storage.action].astype(np.intp) * len(batch) + self._columns  # places in the flat outputs
+        values = outputs.take(chosen)
+        errors = values - targets
+        derivative, loss = _loss(errors, drawn.weights, settings.loss)
+        if settings.on_nan != "ignore" and not math.isfinite(loss):
+            return Update(loss, values, errors, is_finite=False)
+        delta = learning.deltas[-1]
+        delta.fill(0.0)
+        delta.put(chosen, derivative)
         learning.backward(self._online.matrices, self._gradients)
+        self._clip()
         self.optimizer.step()
-        return Update(metrics, magnitudes)
+        return Update(loss, values, errors)
 
-    def _errors(self, batch: Batch) -> tuple[Floats, Floats]:
-        """Return the TD errors and the values of the taken actions, (batch,) each."""
-        settings, learning, asking = self.settings, self._learning, self._asking
-        np.copyto(asking.inputs, batch.next_observations.numpy().T)
-        if settings.double:
+    def _targets(self, batch: Floats, rows: Rows, storage: PackedStorage) -> Floats:
+        """Return what the values of the taken actions should be, (batch,); what was worked out before is taken from there."""
+        if storage.target is None:
+            return self._worked_out(batch, storage)
+        targets = batch[:, storage.target]
+        unknown = np.flatnonzero(np.isnan(targets))
+        if len(unknown):
+            targets[unknown] = found = self._worked_out(batch[unknown], storage)
+            storage.rows[rows[unknown], storage.target] = found
+        return targets
+
+    def _worked_out(self, batch: Floats, storage: PackedStorage) -> Floats:
+        """Return the targets of transitions, (count,), from the target network."""
+        asking = self._asking
+        asking.use(len(batch))
+        np.copyto(asking.inputs, batch[:, storage.next_observation].T)
+        if self.settings.double:
             best = asking.forward(self._online.matrices).argmax(axis=0)
-            next_values = asking.forward(self._target.matrices)[best, self._columns]
+            next_values = asking.forward(self._target.matrices)[best, self._columns[: len(batch)]]
         else:
-            next_values = asking.forward(self._target.matrices).max(axis=0)
-        discounts = settings.gamma if batch.discounts is None else batch.discounts.numpy()
-        targets = batch.rewards.numpy() + discounts * next_values * (1.0 - batch.terminated.numpy())
-        np.copyto(learning.inputs, batch.observations.numpy().T)
-        chosen = learning.forward(self._online.matrices)[batch.actions.numpy()[:, 0], self._columns]
-        return chosen - targets, chosen
+            next_values = np.maximum.reduce(asking.forward(self._target.matrices), axis=0)
+        targets: Floats = next_values * batch[:, storage.bootstrap] + batch[:, storage.reward]
+        return targets
+
+    def _clip(self) -> None:
+        """Scale the gradient to the greatest norm that it may have."""
+        limit = self.settings.max_grad_norm
+        if limit is not None:
+            norm = math.sqrt(float(self._gradient.dot(self._gradient)))
+            if norm > limit:
+                self._gradient *= limit / (norm + 1e-6)
 
     def update_target(self) -> None:
         """Move the target network by `tau` towards the online one."""
         if self.settings.tau == 1.0:
             np.copyto(self._target.parameters, self._online.parameters)
         else:
-            torch.from_numpy(self._target.parameters).lerp_(
-                torch.from_numpy(self._online.parameters), self.settings.tau
-            )
+            target, online = torch.from_numpy(self._target.parameters), torch.from_numpy(self._online.parameters)
+            target.lerp_(online, self.settings.tau)
 
 
 def _loss(errors: Floats, weights: Floats | None, kind: str) -> tuple[Floats, float]:
     """Return the derivative of the loss by the values of the taken actions, and the loss: a (weighted) mean over the batch."""
     size = len(errors)
     if kind == "mse":
-        delta, losses = 2.0 * errors, errors * errors
+        delta = errors * np.float32(2.0 / size)
+        if weights is None:
+            return delta, float(errors.dot(errors)) / size
+        losses = errors * errors
     else:
         magnitude = np.abs(errors)
-        delta = np.clip(errors, -1.0, 1.0)
+        delta = np.clip(errors, -1.0, 1.0) * np.float32(1.0 / size)
         losses = np.where(magnitude < 1.0, 0.5 * errors * errors, magnitude - 0.5)
     if weights is not None:
         delta, losses = delta * weights, losses * weights
-    return (delta / size).astype(np.float32, copy=False), float(losses.mean())
-
-
-class FlatAdam:
-    """Adam over one flat memory, by PyTorch's fused kernel."""
-
-    def __init__(self, parameters: Floats, gradient: Floats, settings: DqnHyperparameters) -> None:
-        self._parameters, self._gradient = [torch.from_numpy(parameters)], [torch.from_numpy(gradient)]
-        self._first, self._second = [torch.zeros_like(self._parameters[0])], [torch.zeros_like(self._parameters[0])]
-        self._steps = [torch.zeros(())]
-        self._arguments: dict[str, Any] = {
-            "lr": settings.learning_rate, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0,
-            "eps": settings.optimizer_epsilon, "amsgrad": False, "maximize": False,
-        }  # fmt: skip
-
-    def step(self) -> None:
-        """Take a step along the gradient that is in the memory now."""
-        self._steps[0] += 1
-        torch._fused_adam_(
-            self._parameters, self._gradient, self._first, self._second, [], self._steps, **self._arguments
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return everything as data."""
-        return {"step": self._steps[0], "exp_avg": self._first[0], "exp_avg_sq": self._second[0]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become what `state_dict` returned."""
-        for own, name in ((self._steps, "step"), (self._first, "exp_avg"), (self._second, "exp_avg_sq")):
-            own[0].copy_(state[name])
+    return delta, float(losses.mean())

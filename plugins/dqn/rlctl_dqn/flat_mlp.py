@@ -18,6 +18,10 @@ from torch import nn
 
 Floats = NDArray[np.float32]
 
+_FEW = 16
+"""Up to so many observations the call of a function of PyTorch costs more than its work."""
+_relu_gradient = torch.ops.aten.threshold_backward.grad_input
+
 
 class FlatMlp:
     """Maps (size, batch) to (outputs, batch), ReLU between the layers. `parameters` is the flat memory, float32."""
@@ -51,43 +55,71 @@ class FlatMlp:
                 start += outputs * (inputs + 1)
 
 
+class _Layout:
+    """Views of a workspace's memory for one size of batch: what a forward pass writes, layer by layer."""
+
+    def __init__(self, memory: Sequence[Floats], sizes: Sequence[int], batch: int) -> None:
+        shapes = [(size + 1, batch) for size in sizes[:-1]]
+        views = zip(memory, shapes, strict=True)
+        self.activations = [flat[: rows * columns].reshape(rows, columns) for flat, (rows, columns) in views]
+        self.inputs = self.activations[0][:-1]
+        self.hidden = [layer[:-1] for layer in self.activations[1:]]
+        self.tensors = [torch.from_numpy(layer) for layer in self.hidden]
+        self.zeros = [np.zeros_like(layer) for layer in self.hidden] if batch <= _FEW else None
+        self.outputs: Floats = np.zeros((sizes[-1], batch), np.float32)
+
+    def begin(self) -> None:
+        """Write the last row of each layer, the input of the biases: another layout has had the memory."""
+        for layer in self.activations:
+            layer[-1] = 1.0
+
+
 class Workspace:
-    """The memory of forward and backward passes for one size of batch."""
+    """The memory of forward and backward passes over batches of up to `batch`."""
 
     def __init__(self, sizes: Sequence[int], batch: int) -> None:
-        self.batch = batch
-        self.activations: list[Floats] = []
-        for size in sizes[:-1]:
-            layer = np.ones((size + 1, batch), np.float32)  # the last row stays: the input of the biases
-            self.activations.append(layer)
-        self.outputs: Floats = np.zeros((sizes[-1], batch), np.float32)
+        self._sizes = tuple(sizes)
+        self._memory: list[Floats] = [np.zeros((size + 1) * batch, np.float32) for size in sizes[:-1]]
+        self._layouts: dict[int, _Layout] = {}
         self.deltas: list[Floats] = [np.zeros((size, batch), np.float32) for size in sizes[1:]]
-        self._masks = [np.zeros((size, batch), np.bool_) for size in sizes[1:-1]]
+        self._delta_tensors = [torch.from_numpy(delta) for delta in self.deltas]
+        self._layout = self._layouts[batch] = _Layout(self._memory, self._sizes, batch)
+        self._layout.begin()
+
+    def use(self, batch: int) -> None:
+        """Lay the memory out for a batch of this size; needed before a `forward` of another size than the last one."""
+        if batch not in self._layouts:
+            self._layouts[batch] = _Layout(self._memory, self._sizes, batch)
+        if self._layout is not self._layouts[batch]:
+            self._layout = self._layouts[batch]
+            self._layout.begin()
 
     @property
     def inputs(self) -> Floats:
         """Where the inputs go, (size, batch)."""
-        return self.activations[0][:-1]
+        return self._layout.inputs
 
     def forward(self, matrices: Sequence[Floats]) -> Floats:
         """Return the outputs for `inputs`, (outputs, batch); the memory is used again by the next call."""
-        last = len(matrices) - 1
-        for index, matrix in enumerate(matrices):
-            if index == last:
-                np.dot(matrix, self.activations[index], out=self.outputs)
+        layout = self._layout
+        before = layout.activations[0]
+        for index, hidden in enumerate(layout.hidden):
+            matrices[index].dot(before, hidden)
+            if layout.zeros is None:
+                layout.tensors[index].relu_()
             else:
-                hidden = self.activations[index + 1][:-1]
-                np.dot(matrix, self.activations[index], out=hidden)
-                np.maximum(hidden, 0.0, out=hidden)
-        return self.outputs
+                np.maximum(hidden, layout.zeros[index], out=hidden)
+            before = layout.activations[index + 1]
+        matrices[-1].dot(before, layout.outputs)
+        return layout.outputs
 
     def backward(self, matrices: Sequence[Floats], gradients: Sequence[Floats]) -> None:
-        """Write the gradient for `deltas[-1]`, the derivative of the loss by the outputs, after a `forward`."""
+        """Write the gradient for `deltas[-1]`, the derivative of the loss by the outputs, after a `forward` of a full batch."""
+        layout = self._layout
         for index in range(len(matrices) - 1, -1, -1):
             delta = self.deltas[index]
-            np.dot(delta, self.activations[index].T, out=gradients[index])
+            delta.dot(layout.activations[index].T, gradients[index])
             if index:
-                below, hidden, mask = self.deltas[index - 1], self.activations[index][:-1], self._masks[index - 1]
-                np.dot(matrices[index][:, :-1].T, delta, out=below)
-                np.greater(hidden, 0.0, out=mask)
-                np.multiply(below, mask, out=below)
+                matrices[index][:, :-1].T.dot(delta, self.deltas[index - 1])
+                below, hidden = self._delta_tensors[index - 1], layout.tensors[index - 1]
+                _relu_gradient(below, hidden, 0, grad_input=below)

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 
 class Transition(NamedTuple):
-    """What happened from one observation to another; `discount` is gamma**k if `reward` is of k steps.
+    """What happened from one observation to another; `bootstrap` is the factor of the value of what comes after.
 
-    `mask` and `next_mask` say which actions were allowed in both, None where the environment does not say.
+    It is gamma, gamma**k if `reward` is of k steps, and 0 where the episode terminated. `mask` and `next_mask` say which
+    actions were allowed in both, None where the environment does not say.
     """
 
     observation: NDArray[Any]
     action: int
     reward: float
     next_observation: NDArray[Any]
-    terminated: bool
-    discount: float
+    bootstrap: float
     mask: NDArray[np.bool_] | None = None
     next_mask: NDArray[np.bool_] | None = None
 
@@ -61,8 +61,9 @@ class NStepReturns:
         for transition in window:
             reward += discount * transition.reward
             discount *= self._gamma
+        bootstrap = discount if last.bootstrap else 0.0
         return last._replace(
-            observation=first.observation, action=first.action, mask=first.mask, reward=reward, discount=discount
+            observation=first.observation, action=first.action, mask=first.mask, reward=reward, bootstrap=bootstrap
         )
 
     def state(self) -> list[list[Any]]:

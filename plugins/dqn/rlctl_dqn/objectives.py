@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from rlctl_dqn import targets
 from rlctl_dqn.config import DqnHyperparameters
-from rlctl_dqn.replay_buffer import Batch
+from rlctl_dqn.storage import Batch
 
 
 class Learned(NamedTuple):
@@ -73,7 +73,7 @@ class ValueObjective:
             best = next_values.gather(1, chosen).squeeze(1)
         else:
             best = next_values.amax(dim=1)
-        return targets.td_target(batch.rewards, _discounts(batch, self._settings), best, batch.terminated)
+        return targets.td_target(batch.rewards, batch.bootstrap, best)
 
     def _munchausen(self, target: nn.Module, batch: Batch) -> torch.Tensor:
         return targets.munchausen_target(
@@ -81,8 +81,7 @@ class ValueObjective:
             targets.masked(target(batch.next_observations), batch.next_masks),
             batch.actions.squeeze(1),
             batch.rewards,
-            _discounts(batch, self._settings),
-            batch.terminated,
+            batch.bootstrap,
             alpha=self._settings.munchausen_alpha,
             tau=self._settings.munchausen_tau,
             clip=self._settings.munchausen_clip,
@@ -109,8 +108,7 @@ class CategoricalObjective:
             goal = targets.project_categorical(
                 targets.of_actions(following, chosen).softmax(dim=1),
                 batch.rewards,
-                _discounts(batch, self._settings),
-                batch.terminated,
+                batch.bootstrap,
                 self._support,
             )
         logits = targets.of_actions(online(batch.observations), batch.actions.squeeze(1))
@@ -135,13 +133,8 @@ class QuantileObjective:
         with torch.no_grad():
             following = target(batch.next_observations)
             chosen = _next_actions(self, following, online, batch, double=self._settings.double)
-            discounts = _discounts(batch, self._settings)
-            goal = targets.td_target(
-                batch.rewards.unsqueeze(1),
-                discounts.unsqueeze(1) if isinstance(discounts, torch.Tensor) else discounts,
-                targets.of_actions(following, chosen),
-                batch.terminated.unsqueeze(1),
-            )
+            following = targets.of_actions(following, chosen)
+            goal = targets.td_target(batch.rewards.unsqueeze(1), batch.bootstrap.unsqueeze(1), following)
         quantiles = targets.of_actions(online(batch.observations), batch.actions.squeeze(1))
         losses = targets.quantile_huber_loss(quantiles, goal)
         values = quantiles.detach().mean(dim=1)
@@ -154,10 +147,6 @@ def _next_actions(
     """Return the best allowed actions (batch,) of the next states: by the target network's outputs, or by the online one."""
     outputs = online(batch.next_observations) if double else following
     return targets.masked(objective.values(outputs), batch.next_masks).argmax(dim=1)
-
-
-def _discounts(batch: Batch, settings: DqnHyperparameters) -> torch.Tensor | float:
-    return settings.gamma if batch.discounts is None else batch.discounts
 
 
 def _mean(losses: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -39,4 +39,5 @@ class DqnPolicy:
         masks = stacked_masks([memory.mask for memory in own], self._agent.num_actions) if own else None
         if greedy:
             return self._agent.greedy(values, masks) + self._first_action
-        return self._agent.act(values, self._step, self._generator, masks) + self._first_action
+        actions = self._agent.act(values, self._step, self._generator.random(2 * len(values)), masks)
+        return np.array(actions) + self._first_action

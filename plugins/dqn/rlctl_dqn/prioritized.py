@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlctl_dqn.n_step import Transition
-from rlctl_dqn.replay_buffer import Batch, ReplayBuffer
+from rlctl_dqn.replay_buffer import Drawn, ReplayBuffer
+from rlctl_dqn.storage import Rows
 from rlctl_dqn.sum_tree import SumTree
 
 
@@ -37,22 +37,24 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         """Return the bytes of the sum tree."""
         return SumTree.bytes_for(capacity)
 
-    def _store(self, transition: Transition) -> int:
-        at = super()._store(transition)
-        self._tree.put(at, self._highest)
-        return at
+    def _advance(self, count: int) -> None:
+        if count == 1:
+            self._tree.put(self._next, self._highest)
+        else:
+            self._tree.update(np.arange(self._next, self._next + count), np.full(count, self._highest))
+        super()._advance(count)
 
-    def sample(self, batch_size: int, generator: np.random.Generator, importance: float = 0.0) -> Batch:
-        """Return transitions drawn by priority, one from each of `batch_size` equal parts of their sum.
+    def draw(self, uniforms: NDArray[np.float64], importance: float = 0.0) -> Drawn:
+        """Return where the transitions lie that are drawn by priority, one from each of equal parts of their sum.
 
         Weights are (size * probability)**-importance, over the highest of the batch, so that they only scale down.
         """
-        rows = self._tree.draw(batch_size, generator)
+        rows = self._tree.draw(uniforms)
         probabilities = self._tree.leaves[rows] / self._tree.total
         weights = (self.size * probabilities) ** -importance
-        return self._batch(rows, (weights / weights.max()).astype(np.float32))
+        return Drawn(rows, (weights / weights.max()).astype(np.float32))
 
-    def set_priorities(self, rows: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+    def set_priorities(self, rows: Rows, errors: NDArray[np.float32]) -> None:
         """Set the priorities of transitions from their errors; one that is no finite number means the highest."""
         priorities = (np.abs(errors.astype(np.float64)) + self._epsilon) ** self._exponent
         finite = np.isfinite(priorities)

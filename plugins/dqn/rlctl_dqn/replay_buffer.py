@@ -1,44 +1,33 @@
-"""Replay: a ring of transitions in contiguous arrays, allocated once."""
+"""Replay: a ring of the last transitions, from which batches are drawn."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlctl import RlctlError
 from rlctl_dqn.memory import available_bytes, require_memory
 from rlctl_dqn.n_step import NStepReturns, Transition
+from rlctl_dqn.storage import Batch, ColumnStorage, PackedStorage, Rows, Steps
 
 
-class Batch(NamedTuple):
-    """Transitions: observations (batch, *shape), actions (batch, 1), rewards and terminated (batch,).
+class Drawn(NamedTuple):
+    """Where the transitions of a batch lie, (batch,), and their importance weights (batch,), None if all are equal."""
 
-    The others are None where they say nothing: `discounts` (batch,) is gamma**k for returns over k steps, `masks` and
-    `next_masks` (batch, num_actions) are the allowed actions, `weights` (batch,) are importance weights, and `rows` are
-    where the transitions lie in the buffer.
-    """
-
-    observations: torch.Tensor
-    actions: torch.Tensor
-    rewards: torch.Tensor
-    next_observations: torch.Tensor
-    terminated: torch.Tensor
-    discounts: torch.Tensor | None = None
-    masks: torch.Tensor | None = None
-    next_masks: torch.Tensor | None = None
-    weights: torch.Tensor | None = None
-    rows: NDArray[np.int64] | None = None
+    rows: Rows
+    weights: NDArray[np.float32] | None = None
 
 
 class ReplayBuffer:
     """The last `capacity` transitions. `next_observation` is the true one, also where the episode ended.
 
     With `n_step` over 1 transitions are of up to so many steps. `masked_actions` is the number of actions where the
-    environment says which of them are allowed. Raises RlctlError, in bytes, when that is more memory than there is.
+    environment says which of them are allowed, `caches_targets` is `PackedStorage`'s. Raises RlctlError, in bytes, when
+    that is more memory than there is.
     """
 
     def __init__(
@@ -47,45 +36,30 @@ class ReplayBuffer:
         shape: int | Sequence[int],
         device: torch.device,
         *,
+        gamma: float,
         dtype: str = "float32",
         n_step: int = 1,
-        gamma: float = 1.0,
         masked_actions: int | None = None,
+        caches_targets: bool = False,
     ) -> None:
         self.capacity = capacity
         self.size = 0
         self._next = 0
         self._device = device
+        self._gamma = gamma
         self._n_step = NStepReturns(n_step, gamma) if n_step > 1 else None
-        self._masked = masked_actions is not None
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        kinds: dict[str, tuple[tuple[int, ...], str]] = {
-            "_observations": (shape, dtype),
-            "_next_observations": (shape, dtype),
-            "_actions": ((1,), "int64"),
-            "_rewards": ((), "float32"),
-            "_terminated": ((), "float32"),
-        }
-        if self._n_step is not None:
-            kinds["_discounts"] = ((), "float32")
-        if masked_actions is not None:
-            kinds["_masks"] = kinds["_next_masks"] = ((masked_actions,), "bool")
-        self._names = tuple(kinds)
-        row = sum(math.prod(inner) * np.dtype(kind).itemsize for inner, kind in kinds.values())
+        self.storage: PackedStorage | ColumnStorage
+        if dtype == "float32":
+            self.storage = PackedStorage(capacity, shape, num_masked=masked_actions, caches_targets=caches_targets)
+        else:
+            self.storage = ColumnStorage(capacity, shape, dtype, num_masked=masked_actions)
+        self.takes_many = self._n_step is None and masked_actions is None and dtype == "float32"
+        """Whether `add_many` may be called."""
+        needed = capacity * self.storage.row_bytes + self._extra_bytes(capacity)
         hint = f"Set hyperparameters.buffer_size, {capacity}, lower."
-        require_memory(
-            f"a replay buffer of {capacity} transitions",
-            capacity * row + self._extra_bytes(capacity),
-            available_bytes(),
-            hint,
-        )
-        self._observations: NDArray[Any]
-        self._next_observations: NDArray[Any]
-        self._actions: NDArray[np.int64]
-        self._rewards: NDArray[np.float32]
-        self._terminated: NDArray[np.float32]
-        for name, (inner, kind) in kinds.items():
-            setattr(self, name, np.zeros((capacity, *inner), kind))
+        require_memory(f"a replay buffer of {capacity} transitions", needed, available_bytes(), hint)
+        self.storage.allocate()
 
     def _extra_bytes(self, capacity: int) -> int:
         """Return what there is beside the rows of the transitions."""
@@ -105,68 +79,72 @@ class ReplayBuffer:
         next_mask: NDArray[np.bool_] | None = None,
     ) -> None:
         """Store one transition over the oldest; of returns over n steps, those that are complete with it."""
-        transition = Transition(observation, action, reward, next_observation, terminated, 1.0, mask, next_mask)
+        bootstrap = 0.0 if terminated else self._gamma
+        transition = (observation, action, reward, next_observation, bootstrap, mask, next_mask)
         if self._n_step is None:
             self._store(transition)
             return
-        for complete in self._n_step.add(transition, env_index, ended=terminated or truncated):
+        for complete in self._n_step.add(Transition(*transition), env_index, ended=terminated or truncated):
             self._store(complete)
+
+    def add_many(self, steps: Steps) -> None:
+        """Store steps in their order; for a buffer that `takes_many`."""
+        while count := len(steps.actions):
+            fits = min(count, self.capacity - self._next)
+            cast("PackedStorage", self.storage).write_many(self._next, steps.part(slice(fits)), self._gamma)
+            self._advance(fits)
+            steps = steps.part(slice(fits, None))
 
     def drop(self, env_index: int) -> None:
         """Forget what is pending of an environment, as what follows is not to be learned from."""
         if self._n_step is not None:
             self._n_step.drop(env_index)
 
-    def _store(self, transition: Transition) -> int:
-        """Store a complete transition; returns where."""
-        at = self._next
-        self._observations[at] = transition.observation
-        self._actions[at, 0] = transition.action
-        self._rewards[at] = transition.reward
-        self._next_observations[at] = transition.next_observation
-        self._terminated[at] = transition.terminated
-        if self._n_step is not None:
-            self._discounts[at] = transition.discount  # type: ignore[attr-defined]
-        if self._masked:
-            self._masks[at] = True if transition.mask is None else transition.mask  # type: ignore[attr-defined]
-            self._next_masks[at] = True if transition.next_mask is None else transition.next_mask  # type: ignore[attr-defined]
-        self._next = (at + 1) % self.capacity
-        self.size = min(self.size + 1, self.capacity)
-        return at
+    def _store(self, transition: tuple[Any, ...]) -> None:
+        self.storage.write(self._next, *transition)
+        self._advance(1)
 
-    def sample(self, batch_size: int, generator: np.random.Generator, importance: float = 0.0) -> Batch:
-        """Return transitions drawn uniformly with replacement, which need no importance weights."""
-        return self._batch(generator.integers(0, self.size, batch_size))
+    def _advance(self, count: int) -> None:
+        """Count so many transitions that have been written where the next ones go."""
+        self._next = (self._next + count) % self.capacity
+        self.size = min(self.size + count, self.capacity)
 
-    def set_priorities(self, rows: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+    def draw(self, uniforms: NDArray[np.float64], importance: float = 0.0) -> Drawn:
+        """Return where the transitions for numbers from [0, 1), (batch,), lie: uniformly, with replacement.
+
+        They need no importance weights.
+        """
+        return Drawn((uniforms * self.size).astype(np.int64))
+
+    def batch(self, drawn: Drawn) -> Batch:
+        """Return transitions on the device."""
+        return self.storage.batch(drawn.rows, self._device, drawn.weights)
+
+    def set_priorities(self, rows: Rows, errors: NDArray[np.float32]) -> None:
         """Take notice of the errors of transitions: a uniform buffer does not."""
-
-    def _batch(self, rows: NDArray[np.int64], weights: NDArray[np.float32] | None = None) -> Batch:
-        taken = {name: self._to_device(getattr(self, name).take(rows, axis=0)) for name in self._names}
-        return Batch(
-            **{name[1:]: tensor for name, tensor in taken.items()},
-            weights=None if weights is None else self._to_device(weights),
-            rows=rows,
-        )
 
     def state(self) -> dict[str, Any]:
         """Return the transitions held, the place of the next one and what is pending, as data."""
-        arrays = {name: getattr(self, name)[: self.size] for name in self._names}
+        arrays = {name: array[: self.size] for name, array in self.storage.arrays().items()}
         pending = None if self._n_step is None else self._n_step.state()
-        return {"size": self.size, "next": self._next, "capacity": self.capacity, "pending": pending, **arrays}
+        return {"size": self.size, "next": self._next, "capacity": self.capacity, "pending": pending, "arrays": arrays}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Become what `state` returned; raises ValueError for one of another capacity."""
-        if state["capacity"] != self.capacity:
-            raise ValueError(f"the saved buffer holds {state['capacity']} transitions, this one {self.capacity}")
+        """Become what `state` returned; raises RlctlError for a buffer of another capacity or of other contents."""
+        own, saved = self.storage.arrays(), state["arrays"]
+        differs = own.keys() != saved.keys() or any(own[name].shape[1:] != saved[name].shape[1:] for name in own)
+        if state["capacity"] != self.capacity or differs:
+            raise RlctlError(
+                f"the checkpoint's replay buffer is another one: {state['capacity']} transitions of "
+                f"{_shapes(saved)}, here {self.capacity} of {_shapes(own)}.",
+                hint="Resume with the settings of the replay buffer that the run had.",
+            )
         self.size, self._next = state["size"], state["next"]
-        for name in self._names:
-            getattr(self, name)[: self.size] = state[name]
+        for name, array in own.items():
+            array[: self.size] = saved[name]
         if self._n_step is not None:
             self._n_step.set_state(state["pending"])
 
-    def _to_device(self, array: NDArray[Any]) -> torch.Tensor:
-        tensor = torch.from_numpy(array)
-        if self._device.type == "cuda":
-            return tensor.pin_memory().to(self._device, non_blocking=True)
-        return tensor.to(self._device)
+
+def _shapes(arrays: dict[str, NDArray[Any]]) -> str:
+    return ", ".join(f"{name} {array.shape[1:]}" for name, array in arrays.items())

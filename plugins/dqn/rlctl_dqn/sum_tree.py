@@ -77,9 +77,13 @@ class SumTree:
             found = left + right
         return found - self._size
 
-    def draw(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Return indices in proportion to their values, one from each of `count` equal parts of the total."""
-        strata = (np.arange(count) + generator.random(count)) / count
+    def draw(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return indices in proportion to their values, one from each of so many equal parts of the total.
+
+        `uniforms` (count,) are drawn from [0, 1).
+        """
+        count = len(uniforms)
+        strata = (np.arange(count) + uniforms) / count
         return self.find(strata * self.total)
 
 

@@ -1,7 +1,7 @@
 """What the networks are trained towards, and the losses of distributions: pure functions, one for each kind.
 
-Shapes: B transitions in a batch, A actions, N atoms or quantiles. `discounts` is gamma**k of a return over k steps, and
-`terminated` is 1 where nothing comes after: a truncated episode goes on in value.
+Shapes: B transitions in a batch, A actions, N atoms or quantiles. `bootstrap` is the factor of the value of what comes
+after: gamma**k for a return over k steps, 0 where the episode terminated. A truncated episode goes on in value.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ def of_actions(outputs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
     return outputs[rows, actions]
 
 
-def td_target(
-    rewards: torch.Tensor, discounts: torch.Tensor | float, next_values: torch.Tensor, terminated: torch.Tensor
-) -> torch.Tensor:
-    """Return R + gamma**k * V(s'), all (B,); Mnih et al. 2015 for one step, Sutton 1988 for a sum R of k rewards.
+def td_target(rewards: torch.Tensor, bootstrap: torch.Tensor, next_values: torch.Tensor) -> torch.Tensor:
+    """Return R + bootstrap * V(s'), all (B,); Mnih et al. 2015 for one step, Sutton 1988 for a sum R of k rewards.
 
     With double Q-learning (van Hasselt et al. 2016), V(s') is the target network's value of the online network's action.
     """
-    return rewards + discounts * next_values * (1.0 - terminated)
+    return rewards + bootstrap * next_values
 
 
 def munchausen_target(
@@ -36,8 +34,7 @@ def munchausen_target(
     next_values: torch.Tensor,
     actions: torch.Tensor,
     rewards: torch.Tensor,
-    discounts: torch.Tensor | float,
-    terminated: torch.Tensor,
+    bootstrap: torch.Tensor,
     *,
     alpha: float,
     tau: float,
@@ -47,31 +44,28 @@ def munchausen_target(
 
     `values` and `next_values` (B, A) are the target network's of both states, `actions` (B,); pi = softmax(q / tau):
 
-    r + alpha * clamp(tau * log pi(a|s), clip, 0) + gamma * sum_a' pi(a'|s') * (q(s', a') - tau * log pi(a'|s'))
+    r + alpha * clamp(tau * log pi(a|s), clip, 0) + bootstrap * sum_a' pi(a'|s') * (q(s', a') - tau * log pi(a'|s'))
     """
     log_policy = tau * F.log_softmax(values / tau, dim=1).gather(1, actions.unsqueeze(1)).squeeze(1)
     bonus = alpha * log_policy.clamp(clip, 0.0)
     # The sum is tau * logsumexp(q / tau), which is also sound where a masked action has minus infinity.
     soft_values = tau * torch.logsumexp(next_values / tau, dim=1)
-    return td_target(rewards + bonus, discounts, soft_values, terminated)
+    return td_target(rewards + bonus, bootstrap, soft_values)
 
 
 def project_categorical(
     probabilities: torch.Tensor,
     rewards: torch.Tensor,
-    discounts: torch.Tensor | float,
-    terminated: torch.Tensor,
+    bootstrap: torch.Tensor,
     support: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the distribution (B, N) of R + gamma**k * Z on the support, for Z with `probabilities` (B, N) on `support` (N,).
+    """Return the distribution (B, N) of R + bootstrap * Z on the support, for Z with `probabilities` (B, N) on `support` (N,).
 
     Bellemare et al. 2017, algorithm 1: each shifted atom is clipped to the support and its probability is shared between
     its two neighbours, more for the nearer one.
     """
     low, high = float(support[0]), float(support[-1])
-    if isinstance(discounts, torch.Tensor):
-        discounts = discounts.unsqueeze(1)
-    shifted = rewards.unsqueeze(1) + discounts * support * (1.0 - terminated).unsqueeze(1)
+    shifted = rewards.unsqueeze(1) + bootstrap.unsqueeze(1) * support
     places = (shifted.clamp(low, high) - low) * ((len(support) - 1) / (high - low))  # in units of atoms
     lower = places.floor().clamp(0, len(support) - 2)
     share = places - lower  # of the upper neighbour; 1 at the end of the support

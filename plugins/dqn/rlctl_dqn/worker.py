@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rlctl import RlctlError, Run
-from rlctl.gym.env_state import generator_from
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.devices import limit_threads, resolve_device
@@ -23,11 +23,13 @@ from rlctl.torch.random_state import preserved_random_states, random_states, see
 from rlctl.torch.weights import take_weights
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
-from rlctl_dqn.environments import Environments
-from rlctl_dqn.fast_agent import FastAgent, why_not_fast
+from rlctl_dqn.draws import Uniforms
+from rlctl_dqn.environments import BLOCK
+from rlctl_dqn.fast_agent import FastAgent, caches_targets, why_not_fast
 from rlctl_dqn.policy import DqnPolicy
 from rlctl_dqn.prioritized import PrioritizedReplayBuffer
 from rlctl_dqn.replay_buffer import ReplayBuffer
+from rlctl_dqn.vector_environments import make_environments
 
 METRICS_EVERY = 100
 """Updates from one report of the loss to the next; reading it more often would wait for a GPU."""
@@ -58,14 +60,19 @@ class Training:
         self.settings = DqnHyperparameters(**run.hyperparameters)
         device = resolve_device(run.device)
         seed_everything(run.seed)
-        self.generator = np.random.default_rng(run.seed)
-        self.envs = Environments(run, checked=self.settings.on_nan != "ignore")
+        settings = self.settings
+        checked, one_by_one = settings.on_nan != "ignore", settings.n_step > 1
+        self.envs = make_environments(run, settings.vectorization, checked=checked, one_by_one=one_by_one)
+        exploring, replaying = np.random.SeedSequence(run.seed).spawn(2)
+        self._exploring = Uniforms(exploring, 2 * len(self.envs))
+        self._replaying = Uniforms(replaying, settings.batch_size)
         layout = self.envs.layout
         agent = self._kind_of_agent(device, layout.dtype)
-        self.agent = agent(layout.shape, self.envs.num_actions, self.settings, device, run.horizon, dtype=layout.dtype)
+        self.agent = agent(layout.shape, self.envs.num_actions, settings, device, run.horizon, dtype=layout.dtype)
         self._device = device
         self.step = 0
         self.updates = 0
+        self._limits = [limit for limit in (run.total_timesteps, run.info.config.get("stop_at")) if limit is not None]
         self._exploration_step: int | None = None
         self._has_skipped = False
 
@@ -83,6 +90,7 @@ class Training:
         arguments: dict[str, Any] = {
             "dtype": envs.layout.dtype, "n_step": settings.n_step, "gamma": settings.gamma,
             "masked_actions": envs.num_actions if envs.says_what_is_allowed else None,
+            "caches_targets": isinstance(self.agent, FastAgent) and caches_targets(settings),
         }  # fmt: skip
         if not settings.prioritized:
             return ReplayBuffer(settings.buffer_size, envs.layout.shape, device, **arguments)
@@ -90,13 +98,11 @@ class Training:
         return PrioritizedReplayBuffer(settings.buffer_size, envs.layout.shape, device, **arguments)
 
     def iterate(self) -> None:
-        """Take one step in each environment and the updates that fall due with it."""
+        """Take some steps, up to where something falls due, and the updates that do."""
         settings, before = self.settings, self.step
-        actions = self.agent.act(self.envs.observations, before, self.generator, self.envs.masks)
-        self.step = step = before + len(self.envs)
-        self.envs.step(actions, self.buffer, step)
+        self.step = step = self.envs.play(self._act, self.buffer, before, self._next_due(before))
         if self.envs.nonfinite:
-            self._not_finite("; ".join(self.envs.nonfinite))
+            self._not_finite("; ".join(words for _, words in self.envs.nonfinite), self.envs.nonfinite[0][0])
         if step <= settings.learning_starts or not self.buffer.size:
             return
         due = step // settings.train_frequency - before // settings.train_frequency
@@ -104,31 +110,42 @@ class Training:
             self._update(step)
         if step // settings.target_update_frequency > before // settings.target_update_frequency:
             self.agent.update_target()
+            self.buffer.storage.forget_targets()
+
+    def _act(self, observations: NDArray[Any], step: int) -> list[int]:
+        return self.agent.act(observations, step, self._exploring.row(), self.envs.masks)
+
+    def _next_due(self, step: int) -> int:
+        """Return the step up to which nothing has to be done but acting: no update, no budget used up, no limit reached."""
+        frequencies = self.settings.train_frequency, self.settings.target_update_frequency
+        due = [step - step % every + every for every in frequencies]
+        return min(*due, *(limit for limit in self._limits if limit > step), step + BLOCK * len(self.envs))
 
     def _update(self, step: int) -> None:
-        batch = self.buffer.sample(self.settings.batch_size, self.generator, self.agent.importance(step))
-        learned = self.agent.update(batch)
+        buffer, settings = self.buffer, self.settings
+        importance = self.agent.importance(step) if settings.prioritized else 0.0
+        drawn = buffer.draw(self._replaying.row(), importance)
+        learned = self.agent.learn(buffer, drawn)
         if not learned.is_finite:
-            self._not_finite(f"the loss is {float(learned.metrics['train/loss'])}")
+            self._not_finite(f"the loss is {float(learned.loss)}", step)
             return
-        if self.settings.prioritized and batch.rows is not None:
-            self.buffer.set_priorities(batch.rows, learned.errors.cpu().numpy())
+        if settings.prioritized:
+            buffer.set_priorities(drawn.rows, learned.errors_here())
         self.updates += 1
         if self.updates % METRICS_EVERY == 0:
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
-            values = {name: float(value) for name, value in learned.metrics.items()} | schedule
-            self._run.record_metrics(values, step=step)
+            self._run.record_metrics({**learned.metrics(), **schedule}, step=step)
 
-    def _not_finite(self, what: str) -> None:
+    def _not_finite(self, what: str, step: int) -> None:
         """End the run, or say once that something is left out; raises RlctlError."""
         if self.settings.on_nan == "skip":
             if not self._has_skipped:
-                print(f"rlctl: step {self.step}: {what}; it is left out (on_nan: skip)", file=sys.stderr, flush=True)
+                print(f"rlctl: step {step}: {what}; it is left out (on_nan: skip)", file=sys.stderr, flush=True)
             self._has_skipped = True
             return
         saved = CheckpointFolder(self._run.directory.path / "checkpoints").all()
         last = f"The last checkpoint: step {saved[-1].step}, {saved[-1].path}." if saved else "There is no checkpoint."
-        raise RlctlError(f"step {self.step}: {what}.", hint=f"{last} hyperparameters.on_nan=skip leaves it out.")
+        raise RlctlError(f"step {step}: {what}.", hint=f"{last} hyperparameters.on_nan=skip leaves it out.")
 
     # ---- what is lent ----------------------------------------------------------------------------------------------
 
@@ -150,7 +167,8 @@ class Training:
         write_tensors(folder / "weights.safetensors", self.weights())
         write_data(folder, "optimizer", self.agent.optimizer.state_dict())
         write_data(folder, "target", dict(self.agent.target.state_dict()))
-        write_data(folder, "random", {**random_states(), "generator": self.generator.bit_generator.state})
+        draws = {"exploring": self._exploring.state(), "replaying": self._replaying.state()}
+        write_data(folder, "random", {**random_states(), **draws})
         write_data(folder, "environments", self.envs.state())
         write_data(folder, "counts", {"step": self.step, "updates": self.updates})
         if self._run.info.config["checkpoint"]["replay_buffer"]:
@@ -167,7 +185,8 @@ class Training:
             self.buffer.set_state(read_data(folder, "replay"))
         self.envs.set_state(read_data(folder, "environments"))
         random = read_data(folder, "random")
-        self.generator = generator_from(random.pop("generator"))
+        self._exploring.set_state(random.pop("exploring"))
+        self._replaying.set_state(random.pop("replaying"))
         set_random_states(random)
 
     def read_weights(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ from rlctl.testing import fake_run
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.algorithms import ALGORITHMS
 from rlctl_dqn.config import DqnHyperparameters, hyperparameters
-from rlctl_dqn.replay_buffer import Batch
+from rlctl_dqn.storage import Batch
 from rlctl_dqn.worker import Training
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def batch_of(size=8, *, actions=3, seed=0, **changes):
         "actions": torch.randint(0, actions, (size, 1), generator=drawn),
         "rewards": torch.randn(size, generator=drawn),
         "next_observations": torch.randn(size, 4, generator=drawn),
-        "terminated": (torch.rand(size, generator=drawn) < 0.3).float(),
+        "bootstrap": torch.where(torch.rand(size, generator=drawn) < 0.3, 0.0, 0.99),
     }
     return Batch(**{**fields, **changes})
 

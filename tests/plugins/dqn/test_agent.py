@@ -9,7 +9,7 @@ import torch
 from tests.plugins.dqn.making import agent_of, batch_of, parameters
 from torch import nn
 
-from rlctl_dqn.replay_buffer import Batch
+from rlctl_dqn.storage import Batch
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 
@@ -67,7 +67,7 @@ def test_a_forbidden_action_is_never_taken():
     masks[:, 2] = True
     generator = np.random.default_rng(2)
     for step in [0] * 30 + [10**6] * 10:
-        taken = agent.act(OBSERVATIONS, step, generator, masks)
+        taken = agent.act(OBSERVATIONS, step, generator.random(12), masks)
         assert masks[np.arange(6), taken].all()
     assert masks[np.arange(6), agent.greedy(OBSERVATIONS, masks)].all()
 
@@ -76,7 +76,7 @@ def test_exploring_takes_every_allowed_action_equally_often():
     """Of four allowed actions each is taken about a quarter of the time."""
     agent = agent_of(actions=6)
     masks = np.tile(np.array([True, False, True, True, False, True]), (4000, 1))
-    taken = agent.act(np.zeros((4000, 4), np.float32), 0, np.random.default_rng(0), masks)
+    taken = agent.act(np.zeros((4000, 4), np.float32), 0, np.random.default_rng(0).random(8000), masks)
     assert np.bincount(taken, minlength=6).tolist() == pytest.approx([1000, 0, 1000, 1000, 0, 1000], abs=100)
 
 
@@ -84,7 +84,7 @@ def test_noise_explores():
     """Without random actions the same state leads to different ones."""
     agent = agent_of("rainbow", actions=8)
     generator = np.random.default_rng(0)
-    assert len({int(agent.act(OBSERVATIONS[:1], 0, generator)[0]) for _ in range(60)}) > 1
+    assert len({int(agent.act(OBSERVATIONS[:1], 0, generator.random(2))[0]) for _ in range(60)}) > 1
 
 
 # ---- updates -------------------------------------------------------------------------------------------------------
@@ -98,11 +98,10 @@ def test_the_plain_update_is_gradient_descent_on_the_td_error():
             network.layers[0].weight.fill_(weight)
             network.layers[0].bias.zero_()
     two = torch.tensor([[2.0]])
-    update = agent.update(Batch(two, torch.tensor([[1]]), torch.tensor([1.0]), two, torch.tensor([0.0])))
+    update = agent.update(Batch(two, torch.tensor([[1]]), torch.tensor([1.0]), two, torch.tensor([0.5])))
 
     # q = 1 * 2, the target 1 + 0.5 * 3 * 2: the error is 2 and its square 4.
-    assert update.metrics["train/loss"].item() == pytest.approx(4.0)
-    assert update.metrics["train/q_value"].item() == pytest.approx(2.0)
+    assert update.metrics() == pytest.approx({"train/loss": 4.0, "train/q_value": 2.0})
     assert update.errors.tolist() == pytest.approx([2.0])
     assert agent.online.layers[0].weight.flatten().tolist() == pytest.approx([1.0, 1.1])
     assert agent.online.layers[0].bias.tolist() == pytest.approx([0.0, 0.1])
@@ -120,7 +119,7 @@ def test_plain_dqn_is_these_few_lines_to_the_last_bit(loss):
     for number in range(30):
         batch = batch_of(7, seed=number)
         with torch.no_grad():
-            goal = batch.rewards + 0.99 * target(batch.next_observations).amax(dim=1) * (1.0 - batch.terminated)
+            goal = batch.rewards + batch.bootstrap * target(batch.next_observations).amax(dim=1)
         values = online(batch.observations).gather(1, batch.actions).squeeze(1)
         optimizer.zero_grad()
         {"mse": nn.functional.mse_loss, "huber": nn.functional.smooth_l1_loss}[loss](values, goal).backward()
@@ -144,7 +143,7 @@ def test_double_learning_values_the_online_networks_action():
                 network.layers[0].weight.zero_()
                 network.layers[0].bias.copy_(torch.tensor(biases))
         zero = torch.zeros(1, 1)
-        batch = Batch(zero, torch.tensor([[1]]), torch.zeros(1), zero, torch.zeros(1))
+        batch = Batch(zero, torch.tensor([[1]]), torch.zeros(1), zero, torch.ones(1))
         assert agent.update(batch).errors.item() == pytest.approx(error)
 
 
@@ -152,7 +151,7 @@ def test_double_learning_values_the_online_networks_action():
 def test_what_is_forbidden_next_is_in_no_target(algo):
     """Forbidding the best next action changes what is learned; forbidding another one does not."""
     agent = agent_of(algo)
-    batch = batch_of(16, terminated=torch.zeros(16))
+    batch = batch_of(16, bootstrap=torch.full((16,), 0.99))
     chooser = agent.online if algo == "double_dqn" else agent.target
     best = agent.objective.values(chooser(batch.next_observations)).argmax(dim=1)
     without_best = torch.ones(16, 3, dtype=torch.bool)
@@ -173,7 +172,7 @@ def test_what_is_forbidden_next_is_in_no_target(algo):
 def test_updates_make_the_errors_of_their_batch_smaller(algo):
     """Towards a target network that stands still, every algorithm learns what it is shown."""
     agent = agent_of(algo, learning_rate=1e-2)
-    batch = batch_of(32, weights=torch.ones(32), discounts=torch.full((32,), 0.9))
+    batch = batch_of(32, weights=torch.ones(32), bootstrap=torch.full((32,), 0.9))
     errors = [agent.update(batch).errors.mean().item() for _ in range(60)]
     assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5])
 
@@ -191,7 +190,7 @@ def test_errors_are_small_where_nothing_is_left_to_learn():
     agent = agent_of("c51", gamma=1.0)
     same = torch.randn(4, 4)
     best = torch.as_tensor(agent.greedy(same.numpy())).unsqueeze(1)
-    batch = Batch(same, best, torch.zeros(4), same, torch.zeros(4))
+    batch = Batch(same, best, torch.zeros(4), same, torch.ones(4))
     learned = agent.objective.learn(agent.online, agent.target, batch)
     assert learned.loss.item() > 1.0
     assert learned.errors.abs().max().item() < 1e-3
@@ -202,7 +201,7 @@ def test_errors_are_small_where_nothing_is_left_to_learn():
     [
         {"learning_rate": 1e-3}, {"optimizer": "adamw", "weight_decay": 0.1}, {"optimizer": "rmsprop"},
         {"optimizer_epsilon": 1e-2}, {"weight_decay": 0.1}, {"loss": "huber"}, {"max_grad_norm": 1e-6},
-        {"gamma": 0.5}, {"double": True}, {"dueling": True}, {"noisy": True}, {"distribution": "categorical"},
+        {"double": True}, {"dueling": True}, {"noisy": True}, {"distribution": "categorical"},
         {"distribution": "quantile"}, {"munchausen": True}, {"hidden_sizes": [8]}, {"activation": "tanh"},
     ],
     ids=str,

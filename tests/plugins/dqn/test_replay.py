@@ -10,16 +10,26 @@ from tests.plugins.dqn.making import CPU, agent_of
 from rlctl import RlctlError
 from rlctl_dqn import memory, replay_buffer
 from rlctl_dqn.prioritized import PrioritizedReplayBuffer
-from rlctl_dqn.replay_buffer import ReplayBuffer
+from rlctl_dqn.replay_buffer import ReplayBuffer as Buffer
 
 FEW = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 GAMMA = 0.9
 
 
+def uniform(capacity, shape=1, **arguments):
+    """A buffer without priorities."""
+    return Buffer(capacity, shape, CPU, gamma=GAMMA, **arguments)
+
+
 def prioritized(capacity=8, exponent=1.0, epsilon=1e-9, **arguments):
     """A prioritised buffer of vectors of one number."""
-    return PrioritizedReplayBuffer(capacity, 1, CPU, exponent=exponent, epsilon=epsilon, **arguments)
+    return PrioritizedReplayBuffer(capacity, 1, CPU, gamma=GAMMA, exponent=exponent, epsilon=epsilon, **arguments)
+
+
+def sample(buffer, size, seed=0, importance=0.0):
+    """A batch of so many transitions."""
+    return buffer.batch(buffer.draw(np.random.default_rng(seed).random(size), importance))
 
 
 def fill(buffer, count):
@@ -30,14 +40,13 @@ def fill(buffer, count):
 
 
 def stored(buffer):
-    """What a buffer holds, oldest first: (observation, action, reward, next observation, terminated, discount)."""
+    """What a buffer of vectors of one number holds, oldest first: (observation, action, reward, next one, bootstrap)."""
     order = np.arange(buffer._next, buffer._next + buffer.size) % buffer.size
-    discounts = buffer._discounts if buffer._n_step is not None else np.ones(buffer.capacity)
+    batch = buffer.storage.batch(order, CPU, None)
     columns = (
-        buffer._observations[:, 0], buffer._actions[:, 0], buffer._rewards, buffer._next_observations[:, 0],
-        buffer._terminated, discounts,
+        batch.observations[:, 0], batch.actions[:, 0], batch.rewards, batch.next_observations[:, 0], batch.bootstrap,
     )  # fmt: skip
-    return [tuple(float(column[row]) for column in columns) for row in order]
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 # ---- the ring ------------------------------------------------------------------------------------------------------
@@ -45,33 +54,33 @@ def stored(buffer):
 
 def test_the_oldest_transition_makes_room():
     """Of five transitions a buffer of three holds the last three."""
-    buffer = fill(ReplayBuffer(3, 1, CPU), 5)
+    buffer = fill(uniform(3), 5)
     assert [row[0] for row in stored(buffer)] == [2.0, 3.0, 4.0]
 
 
-def test_a_plain_batch_says_nothing_of_discounts_masks_and_weights():
+def test_a_plain_batch_says_nothing_of_masks_and_weights():
     """Those fields are None, so that plain DQN does nothing with them."""
-    batch = fill(ReplayBuffer(3, 1, CPU), 3).sample(4, np.random.default_rng(0))
-    assert (batch.discounts, batch.masks, batch.next_masks, batch.weights) == (None, None, None, None)
+    batch = sample(fill(uniform(3), 3), 4)
+    assert (batch.masks, batch.next_masks, batch.weights) == (None, None, None)
     assert batch.observations.shape == (4, 1)
 
 
 def test_images_stay_bytes():
     """Observations of uint8 are stored, sampled and handed to the network as such."""
-    buffer = ReplayBuffer(2, (2, 2), CPU, dtype="uint8")
+    buffer = uniform(2, (2, 2), dtype="uint8")
     buffer.add(np.full((2, 2), 200, np.uint8), 0, 0.0, np.full((2, 2), 255, np.uint8), False)
-    batch = buffer.sample(1, np.random.default_rng(0))
+    batch = sample(buffer, 1)
     assert batch.next_observations.dtype == torch.uint8
     assert batch.next_observations.tolist() == [[[255, 255], [255, 255]]]
 
 
 def test_masks_are_stored_with_their_transitions():
     """Both states' masks come back; where the environment said nothing all actions are allowed."""
-    buffer = ReplayBuffer(2, 1, CPU, masked_actions=2)
+    buffer = uniform(2, masked_actions=2)
     zero = np.zeros(1, np.float32)
     buffer.add(zero, 0, 0.0, zero, False, mask=np.array([True, False]), next_mask=np.array([False, True]))
     buffer.add(zero, 0, 0.0, zero, False)
-    batch = buffer._batch(np.array([0, 1]))
+    batch = buffer.storage.batch(np.array([0, 1]), CPU, None)
     assert batch.masks.tolist() == [[True, False], [True, True]]
     assert batch.next_masks.tolist() == [[False, True], [True, True]]
 
@@ -80,7 +89,7 @@ def test_a_buffer_that_does_not_fit_is_refused_in_bytes(monkeypatch):
     """Nothing is allocated: 10**12 images would be some terabytes."""
     monkeypatch.setattr(replay_buffer, "available_bytes", lambda: 1_000_000)
     with pytest.raises(RlctlError, match=r"takes 14,128,000,000,000,000 bytes, and 1,000,000 are free.*buffer_size"):
-        ReplayBuffer(10**12, (84, 84), CPU, dtype="uint8")
+        uniform(10**12, (84, 84), dtype="uint8")
 
 
 def test_free_memory_is_what_the_system_and_the_container_leave(tmp_path):
@@ -115,9 +124,8 @@ def returns_by_loop(episodes, steps):
             window = rows[start : start + steps]
             reward = sum(GAMMA**k * row[1] for k, row in enumerate(window))
             is_last = start + steps >= len(rows)
-            made.append(
-                (rows[start][0], 0.0, reward, window[-1][2], float(is_last and terminated), GAMMA ** len(window))
-            )
+            bootstrap = 0.0 if is_last and terminated else GAMMA ** len(window)
+            made.append((rows[start][0], 0.0, reward, window[-1][2], bootstrap))
     return made
 
 
@@ -126,7 +134,7 @@ def returns_by_loop(episodes, steps):
 def test_returns_over_n_steps_are_those_of_a_loop(seed, steps, num_envs):
     """Random episodes in environments side by side: no window crosses an end, and truncation keeps its power of gamma."""
     drawn = np.random.default_rng(seed)
-    buffer = ReplayBuffer(1000, 1, CPU, n_step=steps, gamma=GAMMA)
+    buffer = uniform(1000, n_step=steps)
     expected, number = [], 0.0
     plans = []
     for env_index in range(num_envs):
@@ -156,17 +164,17 @@ def test_returns_over_n_steps_are_those_of_a_loop(seed, steps, num_envs):
 
 def test_a_truncated_episode_bootstraps_over_the_steps_it_had():
     """Three steps of reward 1 in an episode of two: 1 + 0.9 with gamma**2, then 1 with gamma, neither terminated."""
-    buffer = ReplayBuffer(9, 1, CPU, n_step=3, gamma=GAMMA)
+    buffer = uniform(9, n_step=3)
     one, two, three = (np.array([number], np.float32) for number in (1, 2, 3))
     buffer.add(one, 0, 1.0, two, False)
     assert buffer.size == 0
     buffer.add(two, 0, 1.0, three, False, truncated=True)
-    assert np.allclose(stored(buffer), [(1, 0, 1.9, 3, 0, 0.81), (2, 0, 1.0, 3, 0, 0.9)])
+    assert np.allclose(stored(buffer), [(1, 0, 1.9, 3, 0.81), (2, 0, 1.0, 3, 0.9)])
 
 
 def test_what_is_dropped_is_in_no_return():
     """After `drop` a window begins anew, in that environment only."""
-    buffer = ReplayBuffer(9, 1, CPU, n_step=2, gamma=GAMMA)
+    buffer = uniform(9, n_step=2)
     zero = np.zeros(1, np.float32)
     for env_index in (0, 1):
         buffer.add(zero, 0, 100.0, zero, False, env_index=env_index)
@@ -211,10 +219,10 @@ def test_importance_weights_are_those_of_a_loop(seed, importance, count):
     buffer = fill(prioritized(12), count)
     errors = drawn.uniform(0.1, 5, count)
     buffer.set_priorities(np.arange(count), errors.astype(np.float32))
-    batch = buffer.sample(6, drawn, importance)
+    found = buffer.draw(drawn.random(6), importance)
     total = sum(errors)
-    weights = [(count * errors[row] / total) ** -importance for row in batch.rows]
-    assert np.allclose(batch.weights, np.array(weights) / max(weights), rtol=1e-4)
+    weights = [(count * errors[row] / total) ** -importance for row in found.rows]
+    assert np.allclose(found.weights, np.array(weights) / max(weights), rtol=1e-4)
 
 
 def test_transitions_are_drawn_in_proportion_to_their_priorities():
@@ -223,7 +231,7 @@ def test_transitions_are_drawn_in_proportion_to_their_priorities():
     errors = np.array([1.0, 2.0, 3.0, 10.0])
     buffer.set_priorities(np.arange(4), errors.astype(np.float32))
     generator = np.random.default_rng(5)
-    counts = np.bincount([int(buffer.sample(1, generator).rows[0]) for _ in range(20_000)], minlength=4)
+    counts = np.bincount([int(buffer.draw(generator.random(1)).rows[0]) for _ in range(20_000)], minlength=4)
     expected = errors / errors.sum() * 20_000
     assert ((counts - expected) ** 2 / expected).sum() < 16.3
 
@@ -240,22 +248,20 @@ def test_importance_is_annealed_over_the_horizon():
 @pytest.mark.parametrize("count", [3, 11])
 def test_a_buffer_goes_on_as_the_one_it_was_saved_from(count):
     """Priorities, the ring's place and pending windows, in a buffer that is full and in one that is not."""
-    first = fill(prioritized(6, n_step=3, gamma=GAMMA), count)
+    first = fill(prioritized(6, n_step=3), count)
     first.set_priorities(np.array([0]), np.array([4.0], np.float32))
-    second = prioritized(6, n_step=3, gamma=GAMMA)
+    second = prioritized(6, n_step=3)
     second.set_state(first.state())
     assert np.array_equal(first._tree._nodes, second._tree._nodes)
     for buffer in (first, second):
         fill(buffer, 4)
     assert stored(first) == stored(second)
     assert np.array_equal(first._tree._nodes, second._tree._nodes)
-    drawn = [buffer.sample(5, np.random.default_rng(3), 0.5) for buffer in (first, second)]
-    assert all(
-        torch.equal(one, other) for one, other in zip(drawn[0][:6], drawn[1][:6], strict=True) if one is not None
-    )
+    drawn = [sample(buffer, 5, 3, 0.5) for buffer in (first, second)]
+    assert all(torch.equal(one, other) for one, other in zip(*drawn, strict=True) if one is not None)
 
 
 def test_a_buffer_of_another_capacity_is_refused():
     """Its rows would be elsewhere."""
-    with pytest.raises(ValueError, match="holds 6 transitions, this one 4"):
-        ReplayBuffer(4, 1, CPU).set_state(fill(ReplayBuffer(6, 1, CPU), 2).state())
+    with pytest.raises(RlctlError, match=r"another one: 6 transitions of rows \(5,\), here 4"):
+        uniform(4).set_state(fill(uniform(6), 2).state())

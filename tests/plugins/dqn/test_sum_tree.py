@@ -79,7 +79,7 @@ def test_of_an_index_that_occurs_twice_the_last_value_counts():
 def test_an_empty_tree_has_nothing_to_find():
     """It says so, instead of returning an index that means nothing."""
     with pytest.raises(ValueError, match="nothing to find"):
-        SumTree(4).draw(2, np.random.default_rng(0))
+        SumTree(4).draw(np.array([0.1, 0.7]))
 
 
 def test_drawing_is_in_proportion_to_the_values():
@@ -100,4 +100,4 @@ def test_a_draw_is_spread_over_the_total():
     """One index from each equal part: of four equal values four draws find each once."""
     tree = tree_of([1.0, 1.0, 1.0, 1.0])
     for seed in range(20):
-        assert tree.draw(4, np.random.default_rng(seed)).tolist() == [0, 1, 2, 3]
+        assert tree.draw(np.random.default_rng(seed).random(4)).tolist() == [0, 1, 2, 3]

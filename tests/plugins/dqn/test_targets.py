@@ -29,13 +29,13 @@ def close(found, expected, tolerance=1e-5):
 
 def test_the_target_is_the_reward_and_the_discounted_value_of_what_follows():
     """1 + 0.9 * 10, and the reward alone where the episode terminated."""
-    found = targets.td_target(tensor(1, 1), 0.9, tensor(10, 10), tensor(0, 1))
+    found = targets.td_target(tensor(1, 1), tensor(0.9, 0), tensor(10, 10))
     assert close(found, [10.0, 1.0])
 
 
 def test_a_return_over_several_steps_is_discounted_by_as_many():
-    """Each transition has a discount of its own: 0.5**1 and 0.5**3."""
-    found = targets.td_target(tensor(1, 1), tensor(0.5, 0.125), tensor(8, 8), tensor(0, 0))
+    """Each transition has a factor of its own: 0.5**1 and 0.5**3."""
+    found = targets.td_target(tensor(1, 1), tensor(0.5, 0.125), tensor(8, 8))
     assert close(found, [5.0, 2.0])
 
 
@@ -81,8 +81,8 @@ def test_the_munchausen_target_is_the_papers_formula(seed):
     terminated = drawn.integers(0, 2, 6)
 
     found = targets.munchausen_target(
-        torch.tensor(values), torch.tensor(following), torch.tensor(actions), torch.tensor(rewards), 0.97,
-        torch.tensor(terminated), **MUNCHAUSEN,
+        torch.tensor(values), torch.tensor(following), torch.tensor(actions), torch.tensor(rewards),
+        torch.tensor(0.97 * (1 - terminated)), **MUNCHAUSEN,
     )  # fmt: skip
 
     rows = zip(values.tolist(), following.tolist(), actions, rewards, terminated, strict=True)
@@ -92,7 +92,7 @@ def test_the_munchausen_target_is_the_papers_formula(seed):
 def test_the_munchausen_bonus_is_clipped():
     """An action that the policy nearly never takes costs alpha * clip and no more."""
     found = targets.munchausen_target(
-        tensor([0, 100]), tensor([0, 0]), torch.tensor([0]), tensor(2), 0.9, tensor(1), alpha=0.9, tau=0.03, clip=-1.0
+        tensor([0, 100]), tensor([0, 0]), torch.tensor([0]), tensor(2), tensor(0), alpha=0.9, tau=0.03, clip=-1.0
     )
     assert close(found, [2 - 0.9])
 
@@ -100,7 +100,7 @@ def test_the_munchausen_bonus_is_clipped():
 def test_the_munchausen_target_ignores_forbidden_actions():
     """With one action allowed the policy has no entropy, and its value is that action's."""
     following = targets.masked(tensor([7, 1000]), torch.tensor([[True, False]]))
-    found = targets.munchausen_target(following, following, torch.tensor([0]), tensor(1), 0.5, tensor(0), **MUNCHAUSEN)
+    found = targets.munchausen_target(following, following, torch.tensor([0]), tensor(1), tensor(0.5), **MUNCHAUSEN)
     assert close(found, [1 + 0.5 * 7])
 
 
@@ -127,7 +127,7 @@ def project(probabilities, reward, discount, terminated, support):
 @FEW
 @given(seeds, st.integers(2, 12), st.booleans())
 def test_the_projection_is_that_of_the_papers_loop(seed, atoms, several_steps):
-    """Random distributions, rewards and ends, one discount for all or one for each."""
+    """Random distributions, rewards and ends, returns of one step or of several."""
     drawn = np.random.default_rng(seed)
     support = np.linspace(-drawn.uniform(0.1, 5), drawn.uniform(0.1, 5), atoms)
     probabilities = drawn.dirichlet(np.ones(atoms), 5)
@@ -135,8 +135,8 @@ def test_the_projection_is_that_of_the_papers_loop(seed, atoms, several_steps):
     discounts = 0.9 ** drawn.integers(1, 4, 5) if several_steps else np.full(5, 0.99)
 
     found = targets.project_categorical(
-        torch.tensor(probabilities), torch.tensor(rewards),
-        torch.tensor(discounts) if several_steps else 0.99, torch.tensor(terminated), torch.tensor(support),
+        torch.tensor(probabilities), torch.tensor(rewards), torch.tensor(discounts * (1 - terminated)),
+        torch.tensor(support),
     )  # fmt: skip
 
     rows = zip(probabilities, rewards, discounts, terminated, strict=True)
@@ -157,7 +157,7 @@ def test_the_projection_is_that_of_the_papers_loop(seed, atoms, several_steps):
 def test_a_certain_return_lands_between_its_neighbours(reward, expected):
     """On the atoms -2, -1, 0, 1, 2, an episode that ends with a reward."""
     certain = tensor([0.2] * 5)
-    found = targets.project_categorical(certain, tensor(reward), 0.9, tensor(1), torch.linspace(-2, 2, 5))
+    found = targets.project_categorical(certain, tensor(reward), tensor(0), torch.linspace(-2, 2, 5))
     assert close(found, [expected])
 
 

@@ -1,0 +1,231 @@
+"""How transitions lie in memory: vectors in rows of one matrix, so that a batch is one `take`; images in arrays of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_] | None
+
+
+class Batch(NamedTuple):
+    """Transitions: observations (batch, *shape), actions (batch, 1), rewards (batch,).
+
+    `bootstrap` (batch,) is the factor of what comes after: gamma, gamma**k for a return over k steps, 0 where the episode
+    terminated. The others are None where they say nothing: `masks` and `next_masks` (batch, num_actions) are the allowed
+    actions, `weights` (batch,) are importance weights.
+    """
+
+    observations: torch.Tensor
+    actions: torch.Tensor
+    rewards: torch.Tensor
+    next_observations: torch.Tensor
+    bootstrap: torch.Tensor
+    masks: torch.Tensor | None = None
+    next_masks: torch.Tensor | None = None
+    weights: torch.Tensor | None = None
+
+
+class Steps(NamedTuple):
+    """Steps that were taken, (count, ...) each: observations, actions, rewards, what followed, whether it was the end."""
+
+    observations: NDArray[Any]
+    actions: NDArray[np.int64]
+    rewards: NDArray[np.float32]
+    following: NDArray[Any]
+    terminated: NDArray[np.bool_]
+
+    def part(self, where: slice | NDArray[np.bool_]) -> Steps:
+        """Return some of them."""
+        observations, actions, rewards, following, terminated = self
+        return Steps(observations[where], actions[where], rewards[where], following[where], terminated[where])
+
+
+class Storage(Protocol):
+    """Memory for `capacity` transitions. `row_bytes` is what one of them takes."""
+
+    row_bytes: int
+
+    def allocate(self) -> None:
+        """Take the memory."""
+
+    def write(
+        self,
+        at: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: Mask,
+        next_mask: Mask,
+    ) -> None:
+        """Put a transition into row `at`; the arguments are those of `Transition`."""
+
+    def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
+        """Return the transitions of `rows` (batch,) on the device."""
+
+    def forget_targets(self) -> None:
+        """Forget the targets that were worked out for the transitions: the target network is another one."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the memory by name, (capacity, ...) each."""
+
+
+class PackedStorage:
+    """Observations of float32: a transition is a row of one matrix, all of it float32.
+
+    Columns: observation, next observation, action, reward, bootstrap, with `num_masked` the masks of both states, and with
+    `caches_targets` the target that was worked out for the row, NaN if none was.
+    """
+
+    def __init__(
+        self, capacity: int, shape: Sequence[int], *, num_masked: int | None = None, caches_targets: bool = False
+    ) -> None:
+        self._capacity = capacity
+        self.shape = tuple(shape)
+        self._is_flat = len(self.shape) == 1
+        size, masked = math.prod(shape), num_masked or 0
+        self.observation = slice(0, size)
+        self.next_observation = slice(size, 2 * size)
+        self.action, self.reward, self.bootstrap = range(2 * size, 2 * size + 3)
+        after = 2 * size + 3
+        self.mask, self.next_mask = slice(after, after + masked), slice(after + masked, after + 2 * masked)
+        self._has_masks = num_masked is not None
+        self.target = after + 2 * masked if caches_targets else None
+        self._width = after + 2 * masked + caches_targets
+        self.row_bytes = self._width * np.dtype(np.float32).itemsize
+        self.rows: NDArray[np.float32] = np.zeros((0, self._width), np.float32)
+
+    def allocate(self) -> None:
+        """Take the memory."""
+        self.rows = np.zeros((self._capacity, self._width), np.float32)
+
+    def write(
+        self,
+        at: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: Mask,
+        next_mask: Mask,
+    ) -> None:
+        """Put a transition into row `at`; the arguments are those of `Transition`."""
+        row = self.rows[at]
+        if self._is_flat:
+            row[self.observation], row[self.next_observation] = observation, next_observation
+        else:
+            row[self.observation], row[self.next_observation] = observation.ravel(), next_observation.ravel()
+        row[self.action], row[self.reward], row[self.bootstrap] = action, reward, bootstrap
+        if self._has_masks:
+            row[self.mask] = 1.0 if mask is None else mask
+            row[self.next_mask] = 1.0 if next_mask is None else next_mask
+        if self.target is not None:
+            row[self.target] = np.nan
+
+    def write_many(self, at: int, steps: Steps, gamma: float) -> None:
+        """Put transitions of one step without masks into the rows from `at` on; they do not reach over the end."""
+        count = len(steps.actions)
+        rows = self.rows[at : at + count]
+        rows[:, self.observation] = steps.observations.reshape(count, -1)
+        rows[:, self.next_observation] = steps.following.reshape(count, -1)
+        rows[:, self.action], rows[:, self.reward] = steps.actions, steps.rewards
+        rows[:, self.bootstrap] = np.where(steps.terminated, 0.0, gamma)
+        if self.target is not None:
+            rows[:, self.target] = np.nan
+
+    def forget_targets(self) -> None:
+        """Forget the targets that were worked out for the transitions: the target network is another one."""
+        if self.target is not None:
+            self.rows[:, self.target] = np.nan
+
+    def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
+        """Return the transitions of `rows` (batch,) on the device."""
+        matrix = to_device(self.rows.take(rows, axis=0), device)
+        return Batch(
+            self._shaped(matrix[:, self.observation]),
+            matrix[:, self.action : self.action + 1].long(),
+            matrix[:, self.reward],
+            self._shaped(matrix[:, self.next_observation]),
+            matrix[:, self.bootstrap],
+            masks=matrix[:, self.mask] > 0 if self._has_masks else None,
+            next_masks=matrix[:, self.next_mask] > 0 if self._has_masks else None,
+            weights=None if weights is None else to_device(weights, device),
+        )
+
+    def _shaped(self, flat: torch.Tensor) -> torch.Tensor:
+        return flat if self._is_flat else flat.unflatten(1, self.shape)  # type: ignore[no-untyped-call]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the memory by name, (capacity, ...) each."""
+        return {"rows": self.rows}
+
+
+class ColumnStorage:
+    """Observations of any dtype, images above all: an array for each part of a transition."""
+
+    def __init__(self, capacity: int, shape: Sequence[int], dtype: str, *, num_masked: int | None = None) -> None:
+        self._capacity = capacity
+        self._kinds: dict[str, tuple[tuple[int, ...], str]] = {
+            "observations": (tuple(shape), dtype),
+            "next_observations": (tuple(shape), dtype),
+            "actions": ((1,), "int64"),
+            "rewards": ((), "float32"),
+            "bootstrap": ((), "float32"),
+        }
+        if num_masked is not None:
+            self._kinds["masks"] = self._kinds["next_masks"] = ((num_masked,), "bool")
+        self.row_bytes = sum(math.prod(inner) * np.dtype(kind).itemsize for inner, kind in self._kinds.values())
+        self._columns: dict[str, NDArray[Any]] = {}
+
+    def allocate(self) -> None:
+        """Take the memory."""
+        self._columns = {name: np.zeros((self._capacity, *inner), kind) for name, (inner, kind) in self._kinds.items()}
+
+    def write(
+        self,
+        at: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: Mask,
+        next_mask: Mask,
+    ) -> None:
+        """Put a transition into row `at`; the arguments are those of `Transition`."""
+        columns = self._columns
+        columns["observations"][at] = observation
+        columns["next_observations"][at] = next_observation
+        columns["actions"][at], columns["rewards"][at], columns["bootstrap"][at] = action, reward, bootstrap
+        if "masks" in columns:
+            columns["masks"][at] = True if mask is None else mask
+            columns["next_masks"][at] = True if next_mask is None else next_mask
+
+    def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
+        """Return the transitions of `rows` (batch,) on the device."""
+        taken = {name: to_device(column.take(rows, axis=0), device) for name, column in self._columns.items()}
+        return Batch(**taken, weights=None if weights is None else to_device(weights, device))
+
+    def forget_targets(self) -> None:
+        """There are none: only the fast agent keeps them."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the memory by name, (capacity, ...) each."""
+        return self._columns
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor; on its way to a GPU nobody waits for it."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
