@@ -49,7 +49,7 @@ def vocabulary() -> str:
 
 def evaluation_names() -> set[str]:
     """Return the names under which rlctl itself reports an evaluation, the same for every backend."""
-    episode = EvaluatedEpisode(seed=1, episode_return=1.0, length=1, terminated=True, discounted_return=1.0)
+    episode = EvaluatedEpisode(seed=1, episode_return=1.0, length=1, terminated=True, discounted_return=1.0, value=1.0)
     return set(Evaluation(step=1, episodes=1, checkpoint=None, measured=(episode,), gamma=0.9).metrics())
 
 

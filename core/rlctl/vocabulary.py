@@ -23,6 +23,8 @@ VOCABULARY: dict[str, Metric] = {
     "evaluation/return_std": Metric("reward", "Standard deviation of these returns."),
     "evaluation/length_mean": Metric("steps", "Mean length of these episodes."),
     "evaluation/discounted_return_mean": Metric("reward", "Mean discounted return, where the discount is known."),
+    "evaluation/value_mean": Metric("reward", "Mean of the policy's own estimates of that, at the first observations."),
+    "evaluation/overestimation": Metric("reward", "Mean of estimate minus discounted return, episode by episode."),
     "train/loss": Metric("-", "The loss that is minimised, where a backend has one for everything."),
     "train/policy_loss": Metric("-", "Loss of the policy (actor)."),
     "train/value_loss": Metric("-", "Loss of the value function (critic)."),

@@ -96,6 +96,18 @@ class DqnAgent:
             self.online.train()
 
     @torch.no_grad()
+    def best_values(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Return the value (batch,) of the best allowed action for each of the observations, (batch, *shape), without noise."""
+        self.online.eval()
+        try:
+            values = self.objective.values(self.online(torch.as_tensor(observations, device=self.device)))
+        finally:
+            self.online.train()
+        allowed = None if masks is None else torch.as_tensor(masks, device=self.device)
+        best: NDArray[np.float32] = masked(values, allowed).amax(dim=1).cpu().numpy()
+        return best
+
+    @torch.no_grad()
     def _best(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         values = self.objective.values(self.online(torch.as_tensor(observations, device=self.device)))
         allowed = None if masks is None else torch.as_tensor(masks, device=self.device)

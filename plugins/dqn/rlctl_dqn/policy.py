@@ -34,9 +34,23 @@ class DqnPolicy:
 
     def act(self, observations: Any, *, greedy: bool, started: Any) -> NDArray[np.int64]:
         """Return actions for observations (num_envs, *shape)."""
-        values = np.asarray(observations, self._layout.dtype)
-        own = self._memories[-len(values) :]
-        masks = stacked_masks([memory.mask for memory in own], self._agent.num_actions) if own else None
+        seen = np.asarray(observations, self._layout.dtype)
+        masks = self._masks(len(seen))
         if greedy:
-            return self._agent.greedy(values, masks) + self._first_action
-        return self._agent.act(values, self._step, self._generator, masks) + self._first_action
+            return self._agent.greedy(seen, masks) + self._first_action
+        return self._agent.act(seen, self._step, self._generator, masks) + self._first_action
+
+    def values(self, observations: Any) -> NDArray[np.float32] | None:
+        """Return the values (num_envs,) of the actions that `act` takes greedily.
+
+        None with Munchausen: its values are of the rewards and the log-policy together, so they estimate no return.
+        """
+        if self._agent.settings.munchausen:
+            return None
+        seen = np.asarray(observations, self._layout.dtype)
+        return self._agent.best_values(seen, self._masks(len(seen)))
+
+    def _masks(self, count: int) -> NDArray[np.bool_] | None:
+        """Return which actions are allowed in so many environments, (count, num_actions); None if all are."""
+        own = self._memories[-count:]
+        return stacked_masks([memory.mask for memory in own], self._agent.num_actions) if own else None
