@@ -37,7 +37,9 @@ def reported_names(folder: Path) -> set[str]:
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in folder.glob("*.py"))
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     return {
-        text for text in texts if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation)/\w+", text)
+        text
+        for text in texts
+        if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation|diagnostics)/\w+", text)
     }
 
 

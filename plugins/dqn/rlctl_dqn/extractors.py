@@ -132,9 +132,10 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation = nn.ReLU()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        added: torch.Tensor = self.second(torch.relu(self.first(torch.relu(images))))
+        added: torch.Tensor = self.second(self.activation(self.first(self.activation(images))))
         return images + added
 
 

@@ -23,6 +23,7 @@ from rlctl.torch.random_state import preserved_random_states, random_states, see
 from rlctl.torch.weights import take_weights
 from rlctl_dqn.agent import DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
+from rlctl_dqn.diagnostics import diagnose
 from rlctl_dqn.environments import Environments
 from rlctl_dqn.fast_agent import FastAgent, why_not_fast
 from rlctl_dqn.policy import DqnPolicy
@@ -118,6 +119,9 @@ class Training:
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
             values = {name: float(value) for name, value in learned.metrics.items()} | schedule
             self._run.record_metrics(values, step=step)
+        every = self.settings.diagnostics_every
+        if every is not None and self.updates % every == 0:
+            self._run.record_metrics(diagnose(self.agent, batch), step=step)
 
     def _not_finite(self, what: str) -> None:
         """End the run, or say once that something is left out; raises RlctlError."""
