@@ -37,7 +37,9 @@ def reported_names(folder: Path) -> set[str]:
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in folder.glob("*.py"))
     texts = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     return {
-        text for text in texts if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation)/\w+", text)
+        text
+        for text in texts
+        if isinstance(text, str) and re.fullmatch(r"(train|time|episode|evaluation|diagnostics)/\w+", text)
     }
 
 
@@ -49,7 +51,7 @@ def vocabulary() -> str:
 
 def evaluation_names() -> set[str]:
     """Return the names under which rlctl itself reports an evaluation, the same for every backend."""
-    episode = EvaluatedEpisode(seed=1, episode_return=1.0, length=1, terminated=True, discounted_return=1.0)
+    episode = EvaluatedEpisode(seed=1, episode_return=1.0, length=1, terminated=True, discounted_return=1.0, value=1.0)
     return set(Evaluation(step=1, episodes=1, checkpoint=None, measured=(episode,), gamma=0.9).metrics())
 
 

@@ -20,6 +20,7 @@ _HOME = {
     "ConfigError": "rlctl.errors",
     "EnvConfig": "rlctl.config.schema",
     "Episode": "rlctl.events",
+    "EstimatingPolicy": "rlctl.worker.protocol",
     "Evaluation": "rlctl.evaluations",
     "EvaluationOptions": "rlctl.launch.evaluate",
     "ExecutorDescriptor": "rlctl.descriptors",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from rlctl.hooks import hookimpl as hookimpl
     from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions
     from rlctl.launch.evaluate import evaluate as evaluate
+    from rlctl.worker.protocol import EstimatingPolicy as EstimatingPolicy
     from rlctl.worker.protocol import Policy as Policy
     from rlctl.worker.protocol import Resumable as Resumable
     from rlctl.worker.protocol import Worker as Worker

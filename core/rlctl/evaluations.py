@@ -22,7 +22,8 @@ class EvaluationRequest:
     """What to measure: one episode for each of `seeds`, in `num_envs` environments side by side.
 
     `env` is the `env` mapping of a configuration. `greedy` takes the best action, otherwise the policy samples. `gamma`
-    asks for discounted returns as well. `video` is a folder for a film of each episode.
+    asks for discounted returns as well; `trained_gamma` is the discount with which the policy was trained, where that is
+    known. `video` is a folder for a film of each episode.
     `time_limit` in seconds: when it is over, the episodes that have ended are the result.
     """
 
@@ -31,19 +32,33 @@ class EvaluationRequest:
     num_envs: int
     greedy: bool = True
     gamma: float | None = None
+    trained_gamma: float | None = None
     time_limit: float | None = None
     video: str | None = None
+
+    @property
+    def asks_values(self) -> bool:
+        """Whether the policy is asked for its own estimates: only where they are of the return that is measured.
+
+        An estimate holds for greedy actions and the discount of the training. Beside another discount, or beside actions that
+        are sampled, its difference to what was reached would say nothing of how good it is.
+        """
+        return self.greedy and self.gamma is not None and self.gamma == self.trained_gamma
 
 
 @frozen(kw_only=True)
 class EvaluatedEpisode:
-    """One episode: the seed of its reset, undiscounted return, length in steps, and how it ended."""
+    """One episode: the seed of its reset, undiscounted return, length in steps, and how it ended.
+
+    `value` is what the policy took the discounted return to be, at the first observation; None where it was not asked.
+    """
 
     seed: int
     episode_return: float
     length: int
     terminated: bool
     discounted_return: float | None = None
+    value: float | None = None
 
 
 @frozen(kw_only=True)
@@ -94,6 +109,19 @@ class Evaluation:
         values = [item.discounted_return for item in self.measured if item.discounted_return is not None]
         return _mean(values) if values else None
 
+    @property
+    def value_mean(self) -> float | None:
+        """Mean of the policy's own estimates at the first observations; None when it was not asked."""
+        values = [item.value for item in self.measured if item.value is not None]
+        return _mean(values) if values else None
+
+    @property
+    def overestimation(self) -> float | None:
+        """Mean of estimate minus discounted return, over the episodes that have both; None when none has."""
+        both = [(item.value, item.discounted_return) for item in self.measured]
+        known = [value - found for value, found in both if value is not None and found is not None]
+        return _mean(known) if known else None
+
     def metrics(self) -> dict[str, float]:
         """Return what is reported as scalars, under rlctl's names."""
         found = {
@@ -101,12 +129,15 @@ class Evaluation:
             "evaluation/return_std": self.return_std,
             "evaluation/length_mean": self.length_mean,
             "evaluation/discounted_return_mean": self.discounted_return_mean,
+            "evaluation/value_mean": self.value_mean,
+            "evaluation/overestimation": self.overestimation,
         }
         return {name: value for name, value in found.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
         """Return the line of evaluations.jsonl; numbers that are none in JSON become texts such as "nan"."""
         discounted = [item.discounted_return for item in self.measured]
+        values = [item.value for item in self.measured]
         return {
             "step": self.step,
             "episodes": self.episodes,
@@ -115,6 +146,8 @@ class Evaluation:
             "return_std": _legal(self.return_std),
             "length_mean": _legal(self.length_mean),
             "discounted_return_mean": _legal(self.discounted_return_mean),
+            "value_mean": _legal(self.value_mean),
+            "overestimation": _legal(self.overestimation),
             "best": self.best,
             "greedy": self.greedy,
             "gamma": self.gamma,
@@ -124,6 +157,7 @@ class Evaluation:
             "lengths": [item.length for item in self.measured],
             "terminated": [item.terminated for item in self.measured],
             "discounted_returns": None if self.gamma is None else [_legal(value) for value in discounted],
+            "values": None if self.value_mean is None else [_legal(value) for value in values],
             "videos": list(self.videos),
             "seconds": round(self.seconds, 3),
             "duration": round(self.duration, 3),
@@ -132,17 +166,22 @@ class Evaluation:
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Evaluation:
         """Read a line of evaluations.jsonl."""
-        discounted = line["discounted_returns"] or [None] * len(line["seeds"])
-        columns = zip(line["seeds"], line["returns"], line["lengths"], line["terminated"], discounted, strict=True)
+        nothing = [None] * len(line["seeds"])
+        discounted = line["discounted_returns"] or nothing
+        values = line.get("values") or nothing  # the first lines that were written had no values
+        columns = zip(
+            line["seeds"], line["returns"], line["lengths"], line["terminated"], discounted, values, strict=True
+        )
         measured = tuple(
             EvaluatedEpisode(
                 seed=seed,
-                episode_return=float(value),
+                episode_return=float(episode_return),
                 length=length,
                 terminated=terminated,
                 discounted_return=_number(discounted_return),
+                value=_number(value),
             )
-            for seed, value, length, terminated, discounted_return in columns
+            for seed, episode_return, length, terminated, discounted_return, value in columns
         )
         return cls(
             step=line["step"],

@@ -23,6 +23,8 @@ VOCABULARY: dict[str, Metric] = {
     "evaluation/return_std": Metric("reward", "Standard deviation of these returns."),
     "evaluation/length_mean": Metric("steps", "Mean length of these episodes."),
     "evaluation/discounted_return_mean": Metric("reward", "Mean discounted return, where the discount is known."),
+    "evaluation/value_mean": Metric("reward", "Mean of the policy's own estimates of that, at the first observations."),
+    "evaluation/overestimation": Metric("reward", "Mean of estimate minus discounted return, episode by episode."),
     "train/loss": Metric("-", "The loss that is minimised, where a backend has one for everything."),
     "train/policy_loss": Metric("-", "Loss of the policy (actor)."),
     "train/value_loss": Metric("-", "Loss of the value function (critic)."),
@@ -36,6 +38,17 @@ VOCABULARY: dict[str, Metric] = {
     "train/clip_fraction": Metric("share", "Share of samples whose probability ratio was clipped."),
     "train/explained_variance": Metric("share", "Share of the returns' variance that the values explain; 1 is best."),
     "train/exploration_rate": Metric("probability", "Probability of a random action (epsilon)."),
+    "diagnostics/td_error_mean": Metric("reward", "Mean TD error of a batch, without its sign."),
+    "diagnostics/td_error_std": Metric("reward", "Standard deviation of these errors."),
+    "diagnostics/td_error_max": Metric("reward", "The largest of these errors."),
+    "diagnostics/q_value_mean": Metric("reward", "Mean value of the taken actions of the same batch, without noise."),
+    "diagnostics/q_value_std": Metric("reward", "Standard deviation of these values."),
+    "diagnostics/q_value_min": Metric("reward", "The lowest of these values."),
+    "diagnostics/q_value_max": Metric("reward", "The highest of these values."),
+    "diagnostics/gradient_norm": Metric(
+        "-", "Euclidean norm of the loss's gradient by all parameters, before it is clipped."
+    ),
+    "diagnostics/dormant_share": Metric("share", "Share of the hidden units that are dormant (Sokar et al. 2023)."),
     "time/steps_per_second": Metric("steps/s", "Environment steps per second as the backend measures them."),
 }
 """Name → unit and meaning; docs/metrics.md lists exactly these."""

@@ -75,6 +75,9 @@ class Learner:
         self.lent.append(seed)
         yield self
 
+    def values(self, observations: Any) -> Any:
+        return np.full(len(observations), 10 * self.skill)
+
     def make_env(self, env: Any, **kwargs: Any) -> Echo:
         return Echo()
 
@@ -267,6 +270,22 @@ def test_what_is_told_is_what_is_written(make: Callable[..., Made]) -> None:
     assert [item.to_json() for item in Watcher.evaluations] == made.lines()
     assert [values["evaluation/return_mean"] for values in Watcher.metrics] == [3, 6]
     assert [values["evaluation/discounted_return_mean"] for values in Watcher.metrics] == [1.75, 3.5]
+
+
+def test_estimates_are_told_where_they_are_of_what_is_measured(make: Callable[..., Made]) -> None:
+    """With the algorithm's own discount the line says how much too high they were; with another one it does not."""
+    own = {"hyperparameters": {"gamma": 0.5}}
+    made = make(**evaluated(), **own)
+    made.train(1, 2)
+    assert [(line["values"], line["overestimation"]) for line in made.lines()] == [
+        ([10, 10], 10 - 1.75),
+        ([20, 20], 20 - 3.5),
+    ]
+
+    assert training_request(attrs.asdict(RunConfig(worker="toy", env="e", **own))).asks_values
+    for other in ({"gamma": 0.6}, {"stochastic": True}):
+        config = attrs.asdict(RunConfig(worker="toy", env="e", evaluation=other, **own))
+        assert not training_request(config).asks_values
 
 
 def test_a_policy_that_cannot_be_lent_is_known_at_once(make: Callable[..., Made], monkeypatch: Any) -> None:

@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlctl.config.schema import SEED_MAXIMUM
-from rlctl.evaluations import SEED_LIMIT, EvaluatedEpisode, Evaluation, evaluation_seeds, evaluations_of
+from rlctl.evaluations import (
+    SEED_LIMIT,
+    EvaluatedEpisode,
+    Evaluation,
+    EvaluationRequest,
+    evaluation_seeds,
+    evaluations_of,
+)
 from rlctl.events import json_safe
 from rlctl.runs.files import append_line, read_lines
 from rlctl.vocabulary import VOCABULARY
@@ -44,6 +51,7 @@ def evaluations(draw: st.DrawFn) -> Evaluation:
         length=st.integers(1, 10**9),
         terminated=st.booleans(),
         discounted_return=st.none() if gamma is None else ANY,
+        value=draw(st.sampled_from([st.none(), ANY, st.none() | ANY])),
     )
     return Evaluation(
         step=draw(st.integers(0, 10**12)),
@@ -162,9 +170,49 @@ def test_a_discounted_mean_is_there_when_it_was_asked_for() -> None:
     assert Evaluation(step=1, episodes=1, checkpoint=None, gamma=0.5, measured=episodes).discounted_return_mean == 0.5
 
 
+def estimated(*pairs: tuple[float | None, float | None]) -> Evaluation:
+    """Return an evaluation of episodes with these estimates and discounted returns."""
+    episodes = (EvaluatedEpisode(seed=seed, episode_return=1, length=1, terminated=True, value=value,
+                                 discounted_return=found) for seed, (value, found) in enumerate(pairs))  # fmt: skip
+    return Evaluation(step=1, episodes=1, checkpoint=None, gamma=0.5, measured=tuple(episodes))
+
+
+def test_overestimation_is_the_mean_of_estimate_minus_discounted_return() -> None:
+    """Episode by episode, with its sign: too much and too little make up for each other."""
+    assert (estimated((3, 1), (5, 1)).value_mean, estimated((3, 1), (5, 1)).overestimation) == (4, 3)
+    assert estimated((3, 1), (1, 3)).overestimation == 0
+    assert estimated((0, 2)).overestimation == -2
+
+
+def test_without_estimates_there_is_no_overestimation() -> None:
+    """Nor for a value with nothing to hold it against; an episode without one does not count."""
+    assert (measured(1).value_mean, measured(1).overestimation) == (None, None)
+    assert (estimated((3, None)).value_mean, estimated((3, None)).overestimation) == (3, None)
+    assert (estimated((3, 1), (None, 9)).value_mean, estimated((3, 1), (None, 9)).overestimation) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("greedy", "gamma", "trained_gamma", "asked"),
+    [
+        (True, 0.9, 0.9, True),
+        (True, 1, 1.0, True),
+        (False, 0.9, 0.9, False),
+        (True, 0.8, 0.9, False),
+        (True, 0.9, None, False),
+        (True, None, None, False),
+    ],
+)
+def test_estimates_are_asked_for_where_they_are_of_what_is_measured(
+    greedy: bool, gamma: float | None, trained_gamma: float | None, asked: bool
+) -> None:
+    """The discounted return of greedy actions, with the discount that the policy was trained with."""
+    request = EvaluationRequest(env={}, seeds=(1,), num_envs=1, greedy=greedy, gamma=gamma, trained_gamma=trained_gamma)
+    assert request.asks_values is asked
+
+
 def test_metrics_have_the_names_of_the_vocabulary() -> None:
     """Everything that is reported as scalars is documented, and what was not asked for is not reported."""
-    episode = EvaluatedEpisode(seed=1, episode_return=4, length=3, terminated=True, discounted_return=2)
+    episode = EvaluatedEpisode(seed=1, episode_return=4, length=3, terminated=True, discounted_return=2, value=7)
     discounted = Evaluation(step=1, episodes=1, checkpoint=None, gamma=0.5, measured=(episode,))
 
     assert discounted.metrics() == {
@@ -172,9 +220,13 @@ def test_metrics_have_the_names_of_the_vocabulary() -> None:
         "evaluation/return_std": 0,
         "evaluation/length_mean": 3,
         "evaluation/discounted_return_mean": 2,
+        "evaluation/value_mean": 7,
+        "evaluation/overestimation": 5,
     }
     assert set(discounted.metrics()) == {name for name in VOCABULARY if name.startswith("evaluation/")}
-    assert set(measured(4).metrics()) == set(discounted.metrics()) - {"evaluation/discounted_return_mean"}
+    undiscounted = {"evaluation/return_mean", "evaluation/return_std", "evaluation/length_mean"}
+    assert set(measured(4).metrics()) == undiscounted
+    assert set(estimated((None, 2)).metrics()) == undiscounted | {"evaluation/discounted_return_mean"}
 
 
 # ---- lines ---------------------------------------------------------------------------------------------------------
@@ -213,6 +265,9 @@ def test_a_line_says_what_people_look_for() -> None:
         [True] * 2,
     )
     assert (line["gamma"], line["discounted_returns"], line["discounted_return_mean"]) == (None, None, None)
+    assert (line["values"], line["value_mean"], line["overestimation"]) == (None, None, None)
+    line = estimated((3, 1), (None, 2)).to_json()
+    assert (line["values"], line["value_mean"], line["overestimation"]) == ([3, None], 3, 2)
     assert measured(math.nan).to_json()["return_mean"] == "nan"
     assert measured(math.inf).to_json()["returns"] == ["inf"]
 
@@ -250,12 +305,20 @@ WHOLE = measured(1, 2).to_json()
         {**WHOLE, "returns": [None, 2]},
         {name: value for name, value in WHOLE.items() if name != "best"},
         {**WHOLE, "discounted_returns": [1]},
+        {**WHOLE, "values": [1]},
+        {**WHOLE, "values": ["much", 2]},
         {**WHOLE, "videos": None},
     ],
 )
 def test_a_line_that_is_no_evaluation_is_passed_over(line: dict[str, Any]) -> None:
     """Fields that are missing or do not belong together make no evaluation, and cost only themselves."""
     assert evaluations_of([WHOLE, line, WHOLE]) == [measured(1, 2)] * 2
+
+
+def test_a_line_from_before_there_were_estimates_is_read() -> None:
+    """What is missing in it was not asked for."""
+    new = ("values", "value_mean", "overestimation")
+    assert evaluations_of([{name: value for name, value in WHOLE.items() if name not in new}]) == [measured(1, 2)]
 
 
 def test_a_line_of_a_later_version_is_read() -> None:

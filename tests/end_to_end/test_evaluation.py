@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
-from tests.end_to_end.lifecycle import CLEANRL_DQN, DQN, SB3_PPO, train
+from tests.end_to_end.lifecycle import CLEANRL_DQN, DQN, SB3_PPO, episodes, train
 
 from rlctl.evaluations import evaluations_of
 from rlctl.runs.checkpoints import CheckpointFolder
@@ -139,6 +139,39 @@ def test_an_evaluation_afterwards_is_kept_with_the_run_and_changes_nothing_else(
     assert [line["discounted_returns"] for line in lines] == [
         pytest.approx([2 - 0.5 ** (length - 1) for length in line["lengths"]]) for line in lines
     ]
+
+
+def test_what_a_policy_expects_is_held_against_what_it_reached(cli, tmp_path):
+    """The highest value of the saved network at each seed's first observation, minus the discounted return of that episode."""
+    run = train(cli, tmp_path, "run", DQN, "-n", 600)
+    hidden = torch.tensor(np.stack([gymnasium.make("CartPole-v1").reset(seed=seed)[0] for seed in SEEDS]))
+    weights = load_file(_latest(run) / "weights.safetensors")
+    for layer in (0, 2, 4):
+        values = hidden @ weights[f"layers.{layer}.weight"].T + weights[f"layers.{layer}.bias"]
+        hidden = torch.relu(values)
+    expected = values.amax(dim=1).tolist()
+
+    asked = ("evaluate", run, "--episodes", 3, "--seed", 100)
+    (line,) = cli(*asked, "--json").json()["evaluations"]
+
+    assert line["values"] == pytest.approx(expected, rel=1e-5)
+    assert line["value_mean"] == pytest.approx(np.mean(expected), rel=1e-5)
+    assert line["overestimation"] == pytest.approx(np.mean(expected) - line["discounted_return_mean"], rel=1e-5)
+    assert f"estimates   {line['value_mean']:.2f} by the policy itself" in cli(*asked).out
+    for other in ("--stochastic", "--gamma=0.5"):
+        answer = cli(*asked, other)
+        assert (answer.code, "estimates" in answer.out) == (0, False)
+
+
+def test_asking_sb3s_dqn_what_it_expects_does_not_disturb_its_training(cli, tmp_path):
+    """The evaluations have its estimates, and the training has the episodes that it has without them."""
+    words = ["sb3/dqn", "CartPole-v1", "--set", "hyperparameters.learning_starts=100"]
+    asked = train(cli, tmp_path, "asked", [*words, "--evaluate-every", "200"], "-n", 600)
+    alone = train(cli, tmp_path, "alone", words, "-n", 600)
+
+    lines = read_lines(asked / "evaluations.jsonl")
+    assert [len(set(line["values"])) for line in lines] == [10, 10, 10]
+    assert episodes(asked) == episodes(alone)
 
 
 def test_a_training_that_is_good_enough_ends_early(cli, tmp_path):

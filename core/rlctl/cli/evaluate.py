@@ -122,6 +122,8 @@ def _show(found: Evaluated, as_json: bool) -> None:
     for index, evaluation in enumerate(found.evaluations):
         label = "episodes" if len(found.evaluations) == 1 else f"batch {index + 1}"
         rows.append((label, _in_words(evaluation)))
+        if evaluation.overestimation is not None:
+            rows.append(("estimates", _estimates_in_words(evaluation)))
     if len(found.evaluations) > 1 and returns:
         spread = f"{number(statistics.fmean(returns), 2)} ± {number(statistics.pstdev(returns), 2)}"
         rows.append(("together", f"{len(returns)} episodes, return {spread}"))
@@ -140,3 +142,11 @@ def _in_words(evaluation: Any) -> str:
     if evaluation.gamma is not None:
         text += f", discounted by {evaluation.gamma:g}: {number(evaluation.discounted_return_mean, 2)}"
     return text
+
+
+def _estimates_in_words(evaluation: Any) -> str:
+    over = evaluation.overestimation
+    side = "below" if over < 0 else "above"
+    return (
+        f"{number(evaluation.value_mean, 2)} by the policy itself, {number(abs(over), 2)} {side} the discounted return"
+    )

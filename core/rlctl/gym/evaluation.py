@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from rlctl.evaluations import EvaluatedEpisode, EvaluationRequest
 from rlctl.gym.env_state import links
 from rlctl.gym.video import Film
-from rlctl.worker.protocol import Policy
+from rlctl.worker.protocol import EstimatingPolicy, Policy
 
 
 def measure(
@@ -42,6 +42,8 @@ def measure(
                 break
             observations = _stacked([slot.observation for slot in slots], slots[0].env.observation_space)
             started = np.array([slot.started for slot in slots])
+            if request.asks_values and started.any():
+                _note_values(policy, observations, slots)
             actions = policy.act(observations, greedy=request.greedy, started=started)
             for slot, action in zip(slots, _separate(actions, slots[0].env.action_space), strict=True):
                 episode = slot.step(action)
@@ -57,6 +59,7 @@ class _Slot:
     def __init__(self, policy: Policy, request: EvaluationRequest, stack: contextlib.ExitStack) -> None:
         self.seed: int | None = None
         self.started = True
+        self.value: float | None = None
         self.observation: Any = None
         self._gamma = request.gamma
         arguments = {} if request.video is None else {"render_mode": "rgb_array"}
@@ -74,6 +77,7 @@ class _Slot:
             return
         self.observation, _ = self.env.reset(seed=seed)
         self.started = True
+        self.value = None
         self._rewards.take()
         self._return, self._discounted, self._discount, self._length = 0.0, 0.0, 1.0, 0
         if self._film is not None:
@@ -105,6 +109,7 @@ class _Slot:
             length=self._length,
             terminated=bool(terminated),
             discounted_return=None if self._gamma is None else self._discounted,
+            value=self.value,
         )
 
     def _goes_on_after_a_life(self) -> bool:
@@ -114,6 +119,19 @@ class _Slot:
             self.observation, _ = self.env.reset()
             return not self._rewards.over  # going on takes a step, with which the game may end
         return how == "step"
+
+
+def _note_values(policy: Policy, observations: Any, slots: Sequence[_Slot]) -> None:
+    """Keep what the policy expects of the episodes that begin here, if it says that.
+
+    It is asked about all environments, as when it acts: it may know something of each of them, by its place.
+    """
+    values = policy.values(observations) if isinstance(policy, EstimatingPolicy) else None
+    if values is None:
+        return
+    for slot, value in zip(slots, values, strict=True):
+        if slot.started:
+            slot.value = float(value)
 
 
 class _RawRewards(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -174,7 +174,8 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
         seeds = evaluation_seeds(config["seed"], count, purpose="evaluate", num_envs=_num_envs(found.config))
     else:
         seeds = tuple(range(options.seed, options.seed + count))
-    gamma = options.gamma if options.gamma is not None else config["hyperparameters"].get("gamma")
+    trained_gamma = config["hyperparameters"].get("gamma")
+    gamma = options.gamma if options.gamma is not None else trained_gamma
     num_envs = options.num_envs or (1 if options.video else min(options.episodes, MAX_NUM_ENVS))
     folder = (found.directory.path if found.directory else Path.cwd()) / "videos" / f"evaluation-{found.step:012d}"
     return [
@@ -184,6 +185,7 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
             num_envs=num_envs,
             greedy=not options.stochastic,
             gamma=gamma,
+            trained_gamma=trained_gamma,
             time_limit=options.time_limit,
             video=str(folder) if options.video else None,
         )

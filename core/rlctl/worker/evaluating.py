@@ -120,11 +120,12 @@ def training_request(config: Mapping[str, Any]) -> EvaluationRequest:
     own = evaluation_seeds(config["seed"], count, num_envs=env["num_envs"])
     if said["max_episode_steps"] is not None:
         env["max_episode_steps"] = said["max_episode_steps"]
-    gamma = said["gamma"] if said["gamma"] is not None else config["hyperparameters"].get("gamma")
+    trained_gamma = config["hyperparameters"].get("gamma")
     return EvaluationRequest(
         env=env,
         seeds=own if first is None else tuple(range(first, first + count)),
         num_envs=min(count, said["num_envs"] or MAX_NUM_ENVS),
         greedy=not said["stochastic"],
-        gamma=gamma,
+        gamma=said["gamma"] if said["gamma"] is not None else trained_gamma,
+        trained_gamma=trained_gamma,
     )

@@ -28,6 +28,18 @@ class Policy(Protocol):
         """
 
 
+@runtime_checkable
+class EstimatingPolicy(Policy, Protocol):
+    """A policy that also says what it expects; rlctl asks every policy that has this method."""
+
+    def values(self, observations: Any) -> Any:
+        """Return the policy's own estimate of the discounted return from each of the observations, (num_envs, ...), acting
+        greedily: (num_envs,), or None where it has none, because it learned from other rewards than the environment gives.
+
+        `act` follows with the same observations, and must do what it would have done: nothing is drawn or remembered here.
+        """
+
+
 class Resumable(Protocol):
     """What a training gives to `run.attach`, so that it can be saved, resumed, evaluated and begun from.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import math
 from collections.abc import Sequence
@@ -43,8 +44,8 @@ class Update(NamedTuple):
         return {"train/loss": float(self.loss), "train/q_value": float(self.values.mean())}
 
 
-class DqnAgent:
-    """Mnih et al. 2015, "Human-level control through deep reinforcement learning", and what was added since."""
+class Agent(abc.ABC):
+    """Networks, schedules and actions; how it learns is said by `DqnAgent` and, for the same numbers, `FastAgent`."""
 
     def __init__(
         self,
@@ -123,11 +124,35 @@ class DqnAgent:
             self.online.train()
 
     @torch.no_grad()
+    def best_values(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """Return the value (batch,) of the best allowed action for each of the observations, (batch, *shape), without noise."""
+        self.online.eval()
+        try:
+            values = self.objective.values(self.online(torch.as_tensor(observations, device=self.device)))
+        finally:
+            self.online.train()
+        allowed = None if masks is None else torch.as_tensor(masks, device=self.device)
+        best: NDArray[np.float32] = masked(values, allowed).amax(dim=1).cpu().numpy()
+        return best
+
+    @torch.no_grad()
     def _best(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         values = self.objective.values(self.online(torch.as_tensor(observations, device=self.device)))
         allowed = None if masks is None else torch.as_tensor(masks, device=self.device)
         best: NDArray[np.int64] = masked(values, allowed).argmax(dim=1).cpu().numpy()
         return best
+
+    @abc.abstractmethod
+    def learn(self, buffer: ReplayBuffer, drawn: Drawn) -> Update:
+        """Take one step on the loss of the transitions that were drawn, unless it is no finite number and `on_nan` says so."""
+
+    @abc.abstractmethod
+    def update_target(self) -> None:
+        """Move the target network by `tau` towards the online one."""
+
+
+class DqnAgent(Agent):
+    """Mnih et al. 2015, "Human-level control through deep reinforcement learning", and what was added since, by autograd."""
 
     def learn(self, buffer: ReplayBuffer, drawn: Drawn) -> Update:
         """Take one step on the loss of the transitions that were drawn."""

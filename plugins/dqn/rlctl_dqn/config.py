@@ -108,6 +108,10 @@ class DqnHyperparameters:
         choices=("auto", "fast", "reference"),
     )
 
+    diagnostics_every: int | None = _value(
+        None, "Updates from one report of diagnostics to the next; null: none.", minimum=1
+    )
+
     # ---- network
     hidden_sizes: list[int] = _value([120, 84], "Units of the hidden layers; not after a CNN.")
     activation: str = _value("relu", "Between these layers.", choices=ACTIVATIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ BLOCK = 16
 """The most steps of one environment in one call of `play`: a request to stop has to wait for them."""
 
 
-class Environments:
+class Environments(abc.ABC):
     """Steps environments; an ended one is reset at once, and no transition crosses a reset.
 
     With `checked` it says of each transition whether all of its numbers are finite, and stores none that are not.
@@ -61,12 +62,12 @@ class Environments:
         """Which actions are allowed now, (num_envs, num_actions); None if all are."""
         return stacked_masks(self._masks, self.num_actions) if self.says_what_is_allowed else None
 
+    @abc.abstractmethod
     def play(self, act: Act, buffer: ReplayBuffer, before: int, until: int) -> int:
         """Act, store the transitions, report episodes that ended; until so many steps, or at least one more, have been steps.
 
         `before` steps had been taken before it; returns how many are now. It comes back when an episode has ended.
         """
-        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""
@@ -79,9 +80,9 @@ class Environments:
         self.says_what_is_allowed = any(mask is not None for mask in self._masks)
         self._returns, self._lengths = state["returns"], state["lengths"]
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Close all of them."""
-        raise NotImplementedError
 
     # ---- for those that step ---------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 import itertools
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def _planes(shape: Sequence[int]) -> tuple[int, int, int]:
     return frames * third, first, second
 
 
-class _Cnn(nn.Module):
+class _Cnn(nn.Module, abc.ABC):
     """Brings images into the form that convolutions want: channels first, from 0 to 1."""
 
     features: int
@@ -82,9 +83,9 @@ class _Cnn(nn.Module):
             self.features = int(self.layers(torch.zeros(1, *self._planes)).shape[1])
 
     @staticmethod
+    @abc.abstractmethod
     def make(channels: int) -> nn.Sequential:
         """Return the layers for images of so many channels."""
-        raise NotImplementedError
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         images = scaled(observations)
@@ -132,9 +133,10 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.activation = nn.ReLU()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        added: torch.Tensor = self.second(torch.relu(self.first(torch.relu(images))))
+        added: torch.Tensor = self.second(self.activation(self.first(self.activation(images))))
         return images + added
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlctl_dqn.agent import DqnAgent, Update
+from rlctl_dqn.agent import Agent, Update
 from rlctl_dqn.config import DqnHyperparameters
 from rlctl_dqn.flat_adam import FlatAdam
 from rlctl_dqn.flat_mlp import FlatMlp, Floats, Workspace
@@ -48,8 +48,8 @@ def caches_targets(settings: DqnHyperparameters) -> bool:
     return not settings.double and updates * settings.batch_size >= 0.5 * settings.buffer_size
 
 
-class FastAgent(DqnAgent):
-    """`DqnAgent` with both networks in flat memories; `why_not_fast` says what it cannot do."""
+class FastAgent(Agent):
+    """What `DqnAgent` is, with both networks in flat memories; `why_not_fast` says what it cannot do."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)

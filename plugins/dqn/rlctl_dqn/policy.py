@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rlctl_dqn.agent import DqnAgent
+from rlctl_dqn.agent import Agent
 from rlctl_dqn.observations import Layout, MaskMemory, make_observed, stacked_masks
 
 
@@ -19,7 +19,7 @@ class DqnPolicy:
     It knows which actions are allowed from the environments that it made, the last so many of them, in their order.
     """
 
-    def __init__(self, agent: DqnAgent, layout: Layout, first_action: int, step: int, seed: int) -> None:
+    def __init__(self, agent: Agent, layout: Layout, first_action: int, step: int, seed: int) -> None:
         self._agent = agent
         self._layout = layout
         self._first_action = first_action
@@ -34,10 +34,24 @@ class DqnPolicy:
 
     def act(self, observations: Any, *, greedy: bool, started: Any) -> NDArray[np.int64]:
         """Return actions for observations (num_envs, *shape)."""
-        values = np.asarray(observations, self._layout.dtype)
-        own = self._memories[-len(values) :]
-        masks = stacked_masks([memory.mask for memory in own], self._agent.num_actions) if own else None
+        seen = np.asarray(observations, self._layout.dtype)
+        masks = self._masks(len(seen))
         if greedy:
-            return self._agent.greedy(values, masks) + self._first_action
-        actions = self._agent.act(values, self._step, self._generator.random(2 * len(values)), masks)
+            return self._agent.greedy(seen, masks) + self._first_action
+        actions = self._agent.act(seen, self._step, self._generator.random(2 * len(seen)), masks)
         return np.array(actions) + self._first_action
+
+    def values(self, observations: Any) -> NDArray[np.float32] | None:
+        """Return the values (num_envs,) of the actions that `act` takes greedily.
+
+        None with Munchausen: its values are of the rewards and the log-policy together, so they estimate no return.
+        """
+        if self._agent.settings.munchausen:
+            return None
+        seen = np.asarray(observations, self._layout.dtype)
+        return self._agent.best_values(seen, self._masks(len(seen)))
+
+    def _masks(self, count: int) -> NDArray[np.bool_] | None:
+        """Return which actions are allowed in so many environments, (count, num_actions); None if all are."""
+        own = self._memories[-count:]
+        return stacked_masks([memory.mask for memory in own], self._agent.num_actions) if own else None

@@ -21,8 +21,9 @@ from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl.torch.random_state import preserved_random_states, random_states, seed_everything, set_random_states
 from rlctl.torch.weights import take_weights
-from rlctl_dqn.agent import DqnAgent
+from rlctl_dqn.agent import Agent, DqnAgent
 from rlctl_dqn.config import DqnHyperparameters
+from rlctl_dqn.diagnostics import diagnose
 from rlctl_dqn.draws import Uniforms
 from rlctl_dqn.environments import BLOCK
 from rlctl_dqn.fast_agent import FastAgent, caches_targets, why_not_fast
@@ -76,7 +77,7 @@ class Training:
         self._exploration_step: int | None = None
         self._has_skipped = False
 
-    def _kind_of_agent(self, device: torch.device, dtype: str) -> type[DqnAgent]:
+    def _kind_of_agent(self, device: torch.device, dtype: str) -> type[Agent]:
         """Return the agent that `path` asks for; raises RlctlError if that is the fast one and it cannot do the rest."""
         reason = why_not_fast(self.settings, device, dtype, self.envs.says_what_is_allowed)
         if self.settings.path == "fast" and reason is not None:
@@ -135,6 +136,9 @@ class Training:
         if self.updates % METRICS_EVERY == 0:
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
             self._run.record_metrics({**learned.metrics(), **schedule}, step=step)
+        every = settings.diagnostics_every
+        if every is not None and self.updates % every == 0:
+            self._run.record_metrics(diagnose(self.agent, buffer.batch(drawn)), step=step)
 
     def _not_finite(self, what: str, step: int) -> None:
         """End the run, or say once that something is left out; raises RlctlError."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
-from stable_baselines3 import TD3
+import torch
+from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from rlctl import RlctlError
@@ -28,10 +29,25 @@ class Sb3Policy:
         """Return actions for observations (num_envs, ...)."""
         if not greedy and isinstance(self._model, TD3):
             raise RlctlError(f"the policy of {type(self._model).__name__} is deterministic: it has nothing to sample.")
-        normalized = self._model.get_vec_normalize_env()
-        if normalized is not None:
-            observations = normalized.normalize_obs(observations)
         actions, self._memory = self._model.predict(
-            observations, state=self._memory, episode_start=started, deterministic=greedy
+            self._normalized(observations), state=self._memory, episode_start=started, deterministic=greedy
         )
         return actions
+
+    @torch.no_grad()
+    def values(self, observations: Any) -> Any:
+        """Return the highest action values (num_envs,) of SB3's DQN.
+
+        None for other algorithms, and where rewards are normalised, as the values then are of these.
+        """
+        model = self._model
+        normalized = model.get_vec_normalize_env()
+        if not isinstance(model, DQN) or (normalized is not None and normalized.norm_reward):
+            return None
+        model.policy.set_training_mode(False)
+        seen, _ = model.policy.obs_to_tensor(self._normalized(observations))
+        return model.q_net(seen).amax(dim=1).cpu().numpy()
+
+    def _normalized(self, observations: Any) -> Any:
+        normalized = self._model.get_vec_normalize_env()
+        return observations if normalized is None else normalized.normalize_obs(observations)

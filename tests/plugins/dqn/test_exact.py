@@ -80,9 +80,10 @@ def test_an_evaluation_does_not_disturb_the_training(algo, greedy, tmp_path):
     """Greedy or not: noise, modes of networks and generators are as they were."""
     watched, _ = trained(tmp_path / "watched", algo, 100)
     env = {"id": "CartPole-v1", "kwargs": {}, "imports": [], "max_episode_steps": 20}
-    request = EvaluationRequest(env=env, seeds=(5, 6, 7), num_envs=2, greedy=greedy)
+    request = EvaluationRequest(env=env, seeds=(5, 6, 7), num_envs=2, greedy=greedy, gamma=0.9, trained_gamma=0.9)
     with watched.policy(5) as policy:
         once = measure(policy, request)
+    assert all((item.value is not None) == greedy for item in once), "its own estimates are asked for as well"
     with watched.policy(5) as policy:
         assert measure(policy, request) == once
     train_to(watched, 200)

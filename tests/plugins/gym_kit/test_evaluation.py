@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 gymnasium = pytest.importorskip("gymnasium")
@@ -228,6 +229,75 @@ def test_discounting_begins_anew_with_each_episode() -> None:
     player = Player(act=always(1.0))
 
     assert [item.discounted_return for item in measure(player, ask(1, 21, 41, gamma=0.5))] == [1.5] * 3
+
+
+# ---- the policy's own estimates ------------------------------------------------------------------------------------
+
+
+class Prophet(Player):
+    """Takes the discounted return to be a hundred times the first number that it sees; counts how often it was asked."""
+
+    known = True
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.asked: list[Any] = []
+
+    def values(self, observations: Any) -> Any:
+        self.asked.append(observations)
+        return 100 * observations[:, 0] if self.known else None
+
+
+OWN = {"gamma": 0.5, "trained_gamma": 0.5}
+
+
+@pytest.mark.parametrize("num_envs", [1, 2, 3, 8])
+def test_each_episode_has_the_estimate_of_its_first_observation(num_envs: int) -> None:
+    """Whatever the others do beside it, and in whichever environment it is played."""
+    seeds = (3, 19, 0, 7, 25)
+    found = measure(Prophet(act=always(1.0)), ask(*seeds, num_envs=num_envs, **OWN))
+
+    assert [item.value for item in found] == [100 * (1 + seed % 20) for seed in seeds]
+
+
+def test_the_policy_is_asked_only_where_an_episode_begins() -> None:
+    """And then about all environments, as when it acts, with the very observations that it acts on next."""
+    player = Prophet(act=always(1.0))
+    measure(player, ask(3, 19, 0, num_envs=2, **OWN))
+
+    begun = [seen for seen, started in zip(player.observations, player.started, strict=True) if any(started)]
+    assert len(begun) == 2 < len(player.observations)
+    assert [seen.shape for seen in player.asked] == [(2, 2), (2, 2)]
+    assert all((asked == seen).all() for asked, seen in zip(player.asked, begun, strict=True))
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"gamma": 0.5}, {"gamma": 0.5, "trained_gamma": 0.9}, {**OWN, "greedy": False}], ids=str
+)
+def test_a_policy_is_not_asked_for_what_cannot_be_compared(said: dict[str, Any]) -> None:
+    """Its estimate is of greedy actions and of the discount of its training."""
+    player = Prophet()
+    found = measure(player, ask(3, 19, **said))
+
+    assert player.asked == []
+    assert [item.value for item in found] == [None, None]
+
+
+def test_a_policy_need_not_say_what_it_expects() -> None:
+    """One without such a method, and one that answers None, are measured as ever."""
+    silent = Prophet()
+    silent.known = False
+    plain = measure(Player(), ask(3, 19, **OWN))
+
+    assert measure(silent, ask(3, 19, **OWN)) == plain
+    assert [item.value for item in plain] == [None, None]
+
+
+def test_estimates_change_nothing_else_of_an_episode() -> None:
+    """The same seeds, with a policy that is asked and one that cannot be."""
+    asked = measure(Prophet(), ask(3, 19, 4, num_envs=2, **OWN))
+
+    assert [attrs.evolve(item, value=None) for item in asked] == measure(Player(), ask(3, 19, 4, num_envs=2, **OWN))
 
 
 # ---- lives ---------------------------------------------------------------------------------------------------------
