@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import copy
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,11 @@ from rlctl_dqn.replay_buffer import Drawn, ReplayBuffer
 from rlctl_dqn.storage import Batch
 from rlctl_dqn.targets import masked
 
-_OPTIMIZERS: dict[str, Any] = {
-    "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop,
-}  # fmt: skip
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": functools.partial(torch.optim.Adam, fused=True),
+    "adamw": functools.partial(torch.optim.AdamW, fused=True),
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 class Update(NamedTuple):
@@ -173,7 +176,6 @@ class DqnAgent(Agent):
     @torch.no_grad()
     def update_target(self) -> None:
         """Move the target network by `tau` towards the online one."""
-        for target, online in zip(self.target.parameters(), self.online.parameters(), strict=True):
-            target.lerp_(online, self.settings.tau)
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), self.settings.tau)
         for held, current in zip(self.target.buffers(), self.online.buffers(), strict=True):
             held.copy_(current)
