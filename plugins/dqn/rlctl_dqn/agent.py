@@ -74,14 +74,18 @@ class Agent(abc.ABC):
             weight_decay=settings.weight_decay,
         )
         self._horizon = max(1, horizon)
-        self._exploration_steps = max(1.0, settings.exploration_fraction * horizon)
+        self._last = settings.exploration_final
+        self._range = settings.exploration_initial - settings.exploration_final
+        self._is_exponential = settings.exploration_schedule == "exponential"
+        share = settings.exploration_decay if self._is_exponential else settings.exploration_fraction
+        self._exploration_steps = max(1.0, share * horizon)
 
     def epsilon(self, step: int) -> float:
         """Return the probability of a random action at `step`: linear and then constant, or exponential."""
-        first, last = self.settings.exploration_initial, self.settings.exploration_final
-        if self.settings.exploration_schedule == "exponential":
-            return last + (first - last) * math.exp(-step / (self.settings.exploration_decay * self._horizon))
-        return first + (last - first) * min(1.0, step / self._exploration_steps)
+        if self._is_exponential:
+            return self._last + self._range * math.exp(-step / self._exploration_steps)
+        left = 1.0 - step / self._exploration_steps
+        return self._last + self._range * left if left > 0.0 else self._last
 
     def importance(self, step: int) -> float:
         """Return the exponent of the importance weights at `step`: linear over the whole training."""

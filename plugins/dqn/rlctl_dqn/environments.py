@@ -60,7 +60,7 @@ class Environments(abc.ABC):
     @property
     def masks(self) -> Mask:
         """Which actions are allowed now, (num_envs, num_actions); None if all are."""
-        return stacked_masks(self._masks, self.num_actions) if self.says_what_is_allowed else None
+        return stacked_masks(self._masks, self.num_actions)
 
     @abc.abstractmethod
     def play(self, act: Act, buffer: ReplayBuffer, before: int, until: int) -> int:

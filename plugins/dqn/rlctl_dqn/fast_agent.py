@@ -64,12 +64,13 @@ class FastAgent(Agent):
         self.optimizer = FlatAdam(self._online.parameters, self._gradient, self.settings)  # type: ignore[assignment]
         self._acting: dict[int, Workspace] = {}
         self._one = Workspace(sizes, 1)
+        self._one_input = self._one.inputs[:, 0]
         self._learning = Workspace(sizes, batch)
         self._columns = np.arange(batch)
 
     def best(self, observation: NDArray[Any]) -> int:
         """Return the action of highest value for one observation, (1, *shape)."""
-        self._one.inputs[:, 0] = observation.reshape(-1)
+        self._one_input[...] = observation.reshape(-1)
         return int(self._one.forward(self._online.matrices).argmax())
 
     def _best(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:

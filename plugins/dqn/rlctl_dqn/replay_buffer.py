@@ -97,8 +97,9 @@ class ReplayBuffer:
         self._add_here(steps)
 
     def _add_here(self, steps: Steps) -> None:
-        cast("PackedStorage", self.storage).write_many(self._next, steps, self._gamma)
-        self._advance(len(steps.actions))
+        if len(steps.actions):
+            cast("PackedStorage", self.storage).write_many(self._next, steps, self._gamma)
+            self._advance(len(steps.actions))
 
     def drop(self, env_index: int) -> None:
         """Forget what is pending of an environment, as what follows is not to be learned from."""
