@@ -11,12 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checkpoints, overhead, startup
-from benchmarks.reference import reference_python
+from benchmarks import checkpoints, dqn_speed, overhead, startup
+from benchmarks.reference import reference_python, tianshou_python
 
 _RESULTS = Path(__file__).parent / "results"
-_REFERENCE = Path(__file__).parent.parent / ".venv-reference"
-_SECTIONS = ("startup", "checkpoints", "sb3", "cleanrl")
+_REPOSITORY = Path(__file__).parent.parent
+_REFERENCE, _TIANSHOU = _REPOSITORY / ".venv-reference", _REPOSITORY / ".venv-tianshou"
+_SECTIONS = ("startup", "checkpoints", "sb3", "cleanrl", "dqn")
 _PACKAGES = ("rlctl", "torch", "gymnasium", "stable-baselines3", "numpy")
 
 
@@ -26,6 +27,9 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=list(_SECTIONS), help=", ".join(_SECTIONS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--reference", help="a Python with gymnasium 0.29.1, instead of making .venv-reference")
+    parser.add_argument("--tianshou", help="dqn: a Python with Tianshou 2.0.0, instead of making .venv-tianshou")
+    parser.add_argument("--leanrl", help="dqn: a checkout of pytorch-labs/LeanRL; without it, that peer is left out")
+    parser.add_argument("--shrink", type=int, default=1, help="dqn: divide the budgets, to see quickly that it works")
     parser.add_argument("--no-history", action="store_true", help="do not keep the results")
     options = parser.parse_args()
     print(
@@ -44,6 +48,10 @@ def main() -> None:
     for case in cases:
         results[case.name] = overhead.measure(case, options.rounds)
         overhead.report(results[case.name])
+    if "dqn" in options.what:
+        pythons = (options.reference or reference_python(_REFERENCE), options.tianshou or tianshou_python(_TIANSHOU))
+        results["dqn"] = dqn_speed.measure(options.rounds, *pythons, options.leanrl, options.shrink)
+        dqn_speed.report(results["dqn"])
     if not options.no_history:
         _keep(results)
 

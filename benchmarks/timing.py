@@ -7,7 +7,8 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 Command = Sequence[str]
@@ -26,6 +27,21 @@ def run_once(command: Command, folder: Path, environment: Mapping[str, str] | No
     if answer.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} exited with {answer.returncode}:\n{answer.stderr[-2000:]}")
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, answer.stdout
+
+
+@contextmanager
+def pinned() -> Iterator[int | None]:
+    """Keep this process, and what it starts, on the first core that it may use; gives the core, None where that cannot be."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield None
+        return
+    allowed = os.sched_getaffinity(0)
+    core = min(allowed)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def median_of_ratios(ours: Sequence[float], theirs: Sequence[float]) -> float:
