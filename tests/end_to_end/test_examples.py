@@ -1,0 +1,231 @@
+"""The configurations in examples/ can be run as they are, and their comments are true."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.end_to_end.lifecycle import events
+
+from rlctl.config.files import read_config
+from rlctl.runs.files import read_json
+from rlctl.runs.files import read_lines as lines_of
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
+SEED = ROOT / "examples" / "seeds" / "dqn_orchestration.yaml"
+SHORT = ["--total-episodes", 30, "--set", "evaluation.every_episodes=10", "--set", "evaluation.episodes=2"]
+"""Some hundreds of steps of CartPole, with three evaluations."""
+WITHOUT_LEARNING = ["--set", "hyperparameters.learning_starts=100000"]
+AT_ONCE = ["--set", "early_stopping.min_timesteps=0", "--set", "early_stopping.threshold=null"]
+OPTIONS_THERE = """
+    --config -c --episodes -e --resume -r --eval-only --checkpoint --output -o --seed --wandb --agent-type --eval-episodes
+    max_episodes max_steps_per_episode eval_frequency eval_episodes checkpoint_frequency checkpoint_dir early_stopping
+    patience min_episodes log_frequency use_wandb save_best_only verbose plot_frequency seed
+    hidden_dims dueling learning_rate weight_decay gamma epsilon_start epsilon_end epsilon_decay buffer_size batch_size
+    prioritized_replay target_update_freq max_grad_norm device
+    best.pt latest.pt checkpoint_epN.pt emergency_epN.pt training.log training_curves.png metrics.json
+    train_rewards train_lengths eval_rewards eval_episodes losses epsilons q_values
+    total_episodes best_eval_reward total_time avg_episode_time final_epsilon final_train_reward_mean
+    final_train_reward_std final_eval_reward
+""".split()  # noqa: SIM905 - a table of fifty words
+"""What the system of examples/seeds/dqn_orchestration.yaml has on its command line, in its settings and as its outputs."""
+
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file as data."""
+    return list(lines_of(path))
+
+
+every_example = pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the examples are meant for the folder that has them."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(ROOT)
+
+
+def packages_of(file: Path) -> list[str]:
+    """Return the packages beside gymnasium's own that the environment of an example needs."""
+    needed = {"lunar_lander": ["Box2D"], "atari": ["ale_py", "cv2", "stable_baselines3"]}
+    return needed.get(file.stem, [])
+
+
+# ---- all of them ---------------------------------------------------------------------------------------------------
+
+
+@every_example
+def test_an_example_is_accepted(file: Path, fast_cli: Callable[..., Any]) -> None:
+    """`--dry-run` of the command in its comment finds nothing wrong, where the packages of its environment are installed."""
+    missing = [name for name in packages_of(file) if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{missing[0]} is not installed")
+    outcome = fast_cli("run", "-c", file.relative_to(ROOT), "--dry-run")
+    assert outcome.code == 0, outcome.err
+
+
+@every_example
+def test_an_example_is_accepted_without_its_environment(file: Path, fast_cli: Callable[..., Any]) -> None:
+    """All else in it is right, also where those packages are not installed."""
+    other = ["--env", "CartPole-v1", "--set", "env.imports=[]"] if packages_of(file) else []
+    assert fast_cli("run", "-c", file.relative_to(ROOT), "--dry-run", *other).code == 0
+
+
+@every_example
+def test_an_example_begins_with_what_it_is_and_how_to_run_it(file: Path) -> None:
+    """The comment at the top has the command, with the file's own path."""
+    top = re.match(r"(?:#.*\n)+", file.read_text(encoding="utf-8"))
+    assert top and f"rlctl run -c {file.relative_to(ROOT).as_posix()}" in top[0]
+
+
+def test_a_preset_learns_from_what_it_says(cli: Any) -> None:
+    """cartpole_tuned takes 128 updates at step 1024, its first multiple of 256 after 1000 steps, and is evaluated."""
+    run = trained(cli, ROOT / "examples" / "dqn" / "cartpole_tuned.yaml", "-n", 1100, "--evaluate-every", 1100)
+    (update,) = [line["values"] for line in read_lines(run / "metrics.jsonl") if "train/updates" in line["values"]]
+    assert update["train/updates"] == 100
+    assert len(read_lines(run / "evaluations.jsonl")) == 1
+
+
+def test_the_atari_environment_is_that_of_the_nature_dqn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four frames in bytes, each life an episode, the signs of rewards; an evaluation counts whole games and true scores."""
+    for name in ("ale_py", "cv2", "stable_baselines3"):
+        pytest.importorskip(name)
+    monkeypatch.syspath_prepend(ROOT)
+    import numpy as np
+
+    from rlctl.evaluations import EvaluationRequest
+    from rlctl.gym.environments import make_env
+    from rlctl.gym.evaluation import measure
+
+    env = {**read_config(ROOT / "examples/dqn/atari.yaml")[0]["env"], "kwargs": {"game": "ALE/MsPacman-v5"}}
+    made = make_env(env)
+    observation, _ = made.reset(seed=1)
+    assert (observation.shape, observation.dtype) == ((4, 84, 84, 1), np.uint8)
+    rewards, ended, lives = set(), False, made.unwrapped.ale.lives()
+    while not ended:
+        _, reward, ended, _, _ = made.step(0)
+        rewards.add(float(reward))
+    assert rewards == {0.0, 1.0}
+    assert made.unwrapped.ale.lives() == lives - 1
+
+    class Standing:
+        def make_env(self, env: Any, **kwargs: Any) -> Any:
+            return make_env(env, **kwargs)
+
+        def act(self, observations: Any, **_: Any) -> Any:
+            return np.zeros(len(observations), np.int64)
+
+    (whole,) = measure(Standing(), EvaluationRequest(env=env, seeds=(1,), num_envs=1, greedy=True, gamma=None))
+    assert whole.episode_return >= 10 * lives  # a dot is ten points
+    made.close()
+
+
+# ---- the seed's ----------------------------------------------------------------------------------------------------
+
+
+def trained(cli: Any, file: Path, *options: object) -> Path:
+    """Run an example to its end; returns the run's directory."""
+    words = ("--device", "cpu", "--run-id", "example", "--runs-dir", cli.folder, *options)
+    answer = cli("run", "-c", file, *words, timeout=200)
+    assert answer.code == 0, answer.err
+    return cli.folder / "example"
+
+
+def steps_evaluated(run: Path) -> list[int]:
+    """Return how many training episodes there were at each evaluation."""
+    return [line["episodes"] for line in read_lines(run / "evaluations.jsonl")]
+
+
+def test_every_option_of_the_seed_is_named() -> None:
+    """Nothing of that system is passed over."""
+    text = SEED.read_text(encoding="utf-8")
+    missing = [name for name in OPTIONS_THERE if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)]
+    assert missing == []
+
+
+def test_another_algorithm_can_be_chosen_for_the_seed(fast_cli: Callable[..., Any]) -> None:
+    """On the command line: no hyper-parameter of the file stands against it."""
+    answer = fast_cli("run", "-c", SEED, "--algo", "double_dqn", "--dry-run", "--json").json()
+    settings = answer["config"]["hyperparameters"]
+    assert (settings["double"], settings["dueling"]) == (True, True)
+
+
+def test_the_seeds_training_leaves_what_its_comments_say(cli: Any) -> None:
+    """Trained for 30 episodes: evaluations, bundles with their links, records, the picture; then evaluated and resumed."""
+    pytest.importorskip("matplotlib")
+    run = trained(cli, SEED, *SHORT, "--set", "checkpoint.every_steps=150")
+    result = read_json(run / "result.json") or {}
+    assert (result["stopped_by"], result["episodes"]) == ("episodes", 30)
+    assert {"seconds", "best_return", "best_step", "return_mean"} <= set(result)
+    assert steps_evaluated(run) == [10, 20, 30]
+    assert read_lines(run / "evaluations.jsonl")[-1]["greedy"]
+
+    best = read_json(run / "checkpoints" / "best" / "checkpoint.json") or {}
+    latest = read_json(run / "checkpoints" / "latest" / "checkpoint.json") or {}
+    assert (best["step"], latest["step"]) == (result["best_step"], result["step"])
+    assert all(member["sha256"] for member in best["members"].values())
+    assert {event["reason"] for event in events(run, "checkpoint_saved")} >= {"periodic", "evaluation"}
+
+    values = [line["values"] for line in read_lines(run / "metrics.jsonl")]
+    updates = [line for line in values if "train/loss" in line]
+    assert all({"train/exploration_rate", "train/q_value"} <= set(line) for line in updates)
+    assert [line["train/updates"] for line in updates] == [100 * (index + 1) for index in range(len(updates))]
+    assert updates[-1]["train/exploration_rate"] < 0.5
+    assert {"return", "length"} <= set(read_lines(run / "episodes.jsonl")[0])
+    assert (run / "plots" / "training_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "logs" / "worker.log").exists()
+
+    evaluated = cli("evaluate", run, "--checkpoint", "best", "--episodes", 3, "--json").json()
+    assert (evaluated["step"], len(evaluated["evaluations"][0]["returns"])) == (best["step"], 3)
+    resumed = cli("resume", run, "--total-episodes", 32)
+    assert resumed.code == 0, resumed.err
+    assert (read_json(run / "result.json") or {})["episodes"] == 32
+    again = cli("run", "-c", SEED, "--run-id", "example", "--runs-dir", cli.folder)
+    assert again.code == 2, "a folder that exists is refused"
+
+
+@pytest.mark.parametrize(
+    ("options", "evaluated", "reason"),
+    [
+        (["patience=1"], [10, 20], "1 evaluations without improvement"),
+        (["patience=2"], [10, 20, 30], "2 evaluations without improvement"),
+        (["patience=1", "threshold=1"], [10], "reached the threshold 1"),
+        (["patience=1", "threshold=1", "min_timesteps=100000"], [10, 20, 30], "total_episodes = 30 reached"),
+    ],
+    ids=["patience counts evaluations", "and as many as it says", "a threshold", "neither before min_timesteps"],
+)
+def test_the_seeds_early_stopping_means_what_its_comments_say(
+    cli: Any, options: list[str], evaluated: list[int], reason: str
+) -> None:
+    """With a mark that no evaluation can beat after the first."""
+    said = ["min_delta=1e6", *options]
+    settings = [word for option in said for word in ("--set", f"early_stopping.{option}")]
+    quiet = ["--callback", "no-curves", "--callback", "no-progress"]
+    run = trained(cli, SEED, *SHORT, *WITHOUT_LEARNING, *AT_ONCE, *settings, *quiet)
+    assert steps_evaluated(run) == evaluated
+    assert reason in (read_json(run / "result.json") or {})["reason"]
+
+
+def test_the_seeds_exploration_falls_as_it_does_there() -> None:
+    """To 1/e of its distance to the last in 200 updates, as 0.995 each time does; each step is an update."""
+    import math
+
+    settings = read_config(SEED)[0]["hyperparameters"]
+    (algorithm,) = [item for item in _algorithms() if item.name == "dqn"]
+    assert settings["train_frequency"] == 1
+    assert settings["exploration_decay"] * algorithm.default_total_timesteps == pytest.approx(
+        -1 / math.log(0.995), rel=0.01
+    )
+
+
+def _algorithms() -> Any:
+    from rlctl_dqn.plugin import rlctl_workers
+
+    return rlctl_workers()[0].algorithms
