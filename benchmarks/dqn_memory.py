@@ -29,7 +29,9 @@ def filled_buffer(observations: Sequence[NDArray[Any]], count: int) -> ReplayBuf
 
     from rlctl_dqn.replay_buffer import ReplayBuffer
 
-    buffer = ReplayBuffer(count, observations[0].shape, torch.device("cpu"), dtype=observations[0].dtype.name)
+    buffer = ReplayBuffer(
+        count, observations[0].shape, torch.device("cpu"), dtype=observations[0].dtype.name, gamma=0.99
+    )
     for index in range(count):
         observation, following = observations[index % len(observations)], observations[(index + 1) % len(observations)]
         buffer.add(observation, index % 2, 1.0, following, terminated=False)

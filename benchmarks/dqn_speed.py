@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import frozen
 
-from benchmarks import dqn_memory, dqn_sides, dqn_updates
+from benchmarks import dqn_memory, dqn_profile, dqn_sides, dqn_updates
 from benchmarks.dqn_sides import SMALL, Side
 from benchmarks.timing import pinned, run_once, spread
 
@@ -65,8 +65,12 @@ def measure(rounds: int, reference: str, tianshou: str, leanrl: str | None, shri
         for number in range(rounds):
             print(f"dqn: round {number + 1} of {rounds}, {len(sides)} sides", flush=True)
             rows.append({name: _one(side, number + 1, shrink) for name, side in sides.items()})
-        updates, memory = dqn_updates.measure(max(11, rounds)), dqn_memory.measure()
-    figures = {"rows": rows, "cases": [_figures(case, rows) for case in CASES], "updates": updates, "memory": memory}
+        alone = {
+            "updates": dqn_updates.measure(max(11, rounds)),
+            "profile": dqn_profile.measure(),
+            "memory": dqn_memory.measure(),
+        }
+    figures = {"rows": rows, "cases": [_figures(case, rows) for case in CASES], **alone}
     return {"rounds": rounds, "core": core, "shrink": shrink, "peers": peers, **figures}
 
 
@@ -110,6 +114,7 @@ def report(result: Mapping[str, Any]) -> None:
     for case in result["cases"]:
         print(_line(case))
     dqn_updates.report(result["updates"])
+    dqn_profile.report(result["profile"])
     dqn_memory.report(result["memory"])
 
 

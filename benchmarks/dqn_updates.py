@@ -84,7 +84,7 @@ def _ours(network: Network) -> Callable[[], None]:
     buffer, generator = filled_buffer(network.observations(), _HELD), np.random.default_rng(1)
 
     def update() -> None:
-        agent.update(buffer.sample(network.batch_size, generator))
+        agent.learn(buffer, buffer.draw(generator.random(network.batch_size)))
 
     return update
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import abc
 import copy
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,11 @@ from rlctl_dqn.replay_buffer import Drawn, ReplayBuffer
 from rlctl_dqn.storage import Batch
 from rlctl_dqn.targets import masked
 
-_OPTIMIZERS: dict[str, Any] = {
-    "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop,
-}  # fmt: skip
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": functools.partial(torch.optim.Adam, fused=True),
+    "adamw": functools.partial(torch.optim.AdamW, fused=True),
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 class Update(NamedTuple):
@@ -71,14 +74,18 @@ class Agent(abc.ABC):
             weight_decay=settings.weight_decay,
         )
         self._horizon = max(1, horizon)
-        self._exploration_steps = max(1.0, settings.exploration_fraction * horizon)
+        self._last = settings.exploration_final
+        self._range = settings.exploration_initial - settings.exploration_final
+        self._is_exponential = settings.exploration_schedule == "exponential"
+        share = settings.exploration_decay if self._is_exponential else settings.exploration_fraction
+        self._exploration_steps = max(1.0, share * horizon)
 
     def epsilon(self, step: int) -> float:
         """Return the probability of a random action at `step`: linear and then constant, or exponential."""
-        first, last = self.settings.exploration_initial, self.settings.exploration_final
-        if self.settings.exploration_schedule == "exponential":
-            return last + (first - last) * math.exp(-step / (self.settings.exploration_decay * self._horizon))
-        return first + (last - first) * min(1.0, step / self._exploration_steps)
+        if self._is_exponential:
+            return self._last + self._range * math.exp(-step / self._exploration_steps)
+        left = 1.0 - step / self._exploration_steps
+        return self._last + self._range * left if left > 0.0 else self._last
 
     def importance(self, step: int) -> float:
         """Return the exponent of the importance weights at `step`: linear over the whole training."""
@@ -173,7 +180,6 @@ class DqnAgent(Agent):
     @torch.no_grad()
     def update_target(self) -> None:
         """Move the target network by `tau` towards the online one."""
-        for target, online in zip(self.target.parameters(), self.online.parameters(), strict=True):
-            target.lerp_(online, self.settings.tau)
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.online.parameters()), self.settings.tau)
         for held, current in zip(self.target.buffers(), self.online.buffers(), strict=True):
             held.copy_(current)

@@ -60,7 +60,7 @@ class Environments(abc.ABC):
     @property
     def masks(self) -> Mask:
         """Which actions are allowed now, (num_envs, num_actions); None if all are."""
-        return stacked_masks(self._masks, self.num_actions) if self.says_what_is_allowed else None
+        return stacked_masks(self._masks, self.num_actions)
 
     @abc.abstractmethod
     def play(self, act: Act, buffer: ReplayBuffer, before: int, until: int) -> int:
@@ -209,15 +209,15 @@ class SyncEnvironments(Environments):
         buffer: ReplayBuffer,
         before: int,
     ) -> None:
-        block, shape = self._block, self.layout.shape
-        earned = np.array(rewards, np.float64)
-        self._returns += earned if moments == 1 else earned.reshape(moments, -1).sum(axis=0)
-        self._lengths += moments
+        block, shape, count = self._block, self.layout.shape, len(self)
+        for index in range(count):
+            self._returns[index] += sum(rewards[index::count])
+            self._lengths[index] += moments
         steps = Steps(
-            block[:moments].reshape(-1, *shape), np.array(actions), earned.astype(np.float32),
+            block[:moments].reshape(-1, *shape), np.array(actions), np.array(rewards, np.float32),
             block[1 : moments + 1].reshape(-1, *shape), np.array(terminated),
         )  # fmt: skip
-        self._add(steps, buffer, before + len(self), range(len(self)))
+        self._add(steps, buffer, before + count, range(count))
         self.observations[...] = block[moments]
 
     def state(self) -> dict[str, Any]:

@@ -64,12 +64,13 @@ class FastAgent(Agent):
         self.optimizer = FlatAdam(self._online.parameters, self._gradient, self.settings)  # type: ignore[assignment]
         self._acting: dict[int, Workspace] = {}
         self._one = Workspace(sizes, 1)
-        self._learning, self._asking = Workspace(sizes, batch), Workspace(sizes, batch)
+        self._one_input = self._one.inputs[:, 0]
+        self._learning = Workspace(sizes, batch)
         self._columns = np.arange(batch)
 
     def best(self, observation: NDArray[Any]) -> int:
         """Return the action of highest value for one observation, (1, *shape)."""
-        self._one.inputs[:, 0] = observation.reshape(-1)
+        self._one_input[...] = observation.reshape(-1)
         return int(self._one.forward(self._online.matrices).argmax())
 
     def _best(self, observations: NDArray[Any], masks: NDArray[np.bool_] | None) -> NDArray[np.int64]:
@@ -87,6 +88,7 @@ class FastAgent(Agent):
         storage = cast("PackedStorage", buffer.storage)
         batch = storage.rows.take(drawn.rows, axis=0)
         targets = self._targets(batch, drawn.rows, storage)
+        learning.use(len(batch))
         np.copyto(learning.inputs, batch[:, storage.observation].T)
         outputs = learning.forward(self._online.matrices)
         chosen = batch[:, storage.action].astype(np.intp) * len(batch) + self._columns  # places in the flat outputs
@@ -116,7 +118,7 @@ class FastAgent(Agent):
 
     def _worked_out(self, batch: Floats, storage: PackedStorage) -> Floats:
         """Return the targets of transitions, (count,), from the target network."""
-        asking = self._asking
+        asking = self._learning  # one memory for both, as a second one would not fit the cache
         asking.use(len(batch))
         np.copyto(asking.inputs, batch[:, storage.next_observation].T)
         if self.settings.double:

@@ -8,8 +8,10 @@ reference, and a test holds this to it.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +58,7 @@ class FlatMlp:
 
 
 class _Layout:
-    """Views of a workspace's memory for one size of batch: what a forward pass writes, layer by layer."""
+    """Views of a workspace's memory for one size of batch: what a forward pass reads and writes, layer by layer."""
 
     def __init__(self, memory: Sequence[Floats], sizes: Sequence[int], batch: int) -> None:
         shapes = [(size + 1, batch) for size in sizes[:-1]]
@@ -65,13 +67,20 @@ class _Layout:
         self.inputs = self.activations[0][:-1]
         self.hidden = [layer[:-1] for layer in self.activations[1:]]
         self.tensors = [torch.from_numpy(layer) for layer in self.hidden]
-        self.zeros = [np.zeros_like(layer) for layer in self.hidden] if batch <= _FEW else None
+        self.rectify = [_rectifier(layer) for layer in self.hidden]
         self.outputs: Floats = np.zeros((sizes[-1], batch), np.float32)
 
     def begin(self) -> None:
         """Write the last row of each layer, the input of the biases: another layout has had the memory."""
         for layer in self.activations:
             layer[-1] = 1.0
+
+
+def _rectifier(layer: Floats) -> Callable[[], Any]:
+    """Return what sets the negative numbers of a layer's outputs, (size, batch), to 0."""
+    if layer.shape[1] <= _FEW:
+        return functools.partial(np.maximum, layer, np.zeros_like(layer), out=layer)
+    return torch.from_numpy(layer).relu_
 
 
 class Workspace:
@@ -102,15 +111,13 @@ class Workspace:
     def forward(self, matrices: Sequence[Floats]) -> Floats:
         """Return the outputs for `inputs`, (outputs, batch); the memory is used again by the next call."""
         layout = self._layout
-        before = layout.activations[0]
-        for index, hidden in enumerate(layout.hidden):
-            matrices[index].dot(before, hidden)
-            if layout.zeros is None:
-                layout.tensors[index].relu_()
-            else:
-                np.maximum(hidden, layout.zeros[index], out=hidden)
-            before = layout.activations[index + 1]
-        matrices[-1].dot(before, layout.outputs)
+        # The last matrix is left over by the shorter lists.
+        for matrix, before, hidden, rectify in zip(
+            matrices, layout.activations, layout.hidden, layout.rectify, strict=False
+        ):
+            matrix.dot(before, hidden)
+            rectify()
+        matrices[-1].dot(layout.activations[-1], layout.outputs)
         return layout.outputs
 
     def backward(self, matrices: Sequence[Floats], gradients: Sequence[Floats]) -> None:

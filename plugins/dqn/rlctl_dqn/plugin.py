@@ -34,8 +34,8 @@ def rlctl_workers() -> list[WorkerDescriptor]:
                     action_spaces=(ActionSpace.DISCRETE,),
                     observation_spaces=_OBSERVATIONS,
                     hyperparameters="rlctl_dqn.config:hyperparameters",
-                    default_env="CartPole-v1",
-                    default_total_timesteps=500_000,
+                    default_env=variant.env,
+                    default_total_timesteps=variant.total_timesteps,
                 )
                 for name, variant in ALGORITHMS.items()
             ],

@@ -89,11 +89,17 @@ class ReplayBuffer:
 
     def add_many(self, steps: Steps) -> None:
         """Store steps in their order; for a buffer that `takes_many`."""
-        while count := len(steps.actions):
-            fits = min(count, self.capacity - self._next)
-            cast("PackedStorage", self.storage).write_many(self._next, steps.part(slice(fits)), self._gamma)
-            self._advance(fits)
+        fits = self.capacity - self._next
+        while len(steps.actions) > fits:
+            self._add_here(steps.part(slice(fits)))
             steps = steps.part(slice(fits, None))
+            fits = self.capacity
+        self._add_here(steps)
+
+    def _add_here(self, steps: Steps) -> None:
+        if len(steps.actions):
+            cast("PackedStorage", self.storage).write_many(self._next, steps, self._gamma)
+            self._advance(len(steps.actions))
 
     def drop(self, env_index: int) -> None:
         """Forget what is pending of an environment, as what follows is not to be learned from."""

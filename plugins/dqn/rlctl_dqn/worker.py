@@ -114,7 +114,8 @@ class Training:
             self.buffer.storage.forget_targets()
 
     def _act(self, observations: NDArray[Any], step: int) -> list[int]:
-        return self.agent.act(observations, step, self._exploring.row(), self.envs.masks)
+        masks = self.envs.masks if self.envs.says_what_is_allowed else None
+        return self.agent.act(observations, step, self._exploring.row(), masks)
 
     def _next_due(self, step: int) -> int:
         """Return the step up to which nothing has to be done but acting: no update, no budget used up, no limit reached."""

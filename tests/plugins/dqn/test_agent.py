@@ -115,7 +115,7 @@ def test_plain_dqn_is_these_few_lines_to_the_last_bit(loss):
     torch.manual_seed(0)
     online = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
     target = copy.deepcopy(online)
-    optimizer = torch.optim.Adam(online.parameters(), lr=agent.settings.learning_rate)
+    optimizer = torch.optim.Adam(online.parameters(), lr=agent.settings.learning_rate, fused=True)
     for number in range(30):
         batch = batch_of(7, seed=number)
         with torch.no_grad():
