@@ -236,10 +236,11 @@ def test_yaml_and_toml_examples_say_the_same(tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
-def test_refusals_read_as_shown(fast_cli: Callable[..., Any]) -> None:
-    """The first example of docs/configuration.md prints what stands there."""
+@pytest.mark.parametrize("page", ["configuration.md", "dqn.md"])
+def test_refusals_read_as_shown(page: str, fast_cli: Callable[..., Any]) -> None:
+    """The first example of the page in a console prints what stands there."""
     pytest.importorskip("torch")
-    command, _, shown = blocks(DOCS / "configuration.md", "console")[0].partition("\n")
+    command, _, shown = blocks(DOCS / page, "console")[0].partition("\n")
     outcome = fast_cli(*without_shell(command.removeprefix("$ ")))
     assert outcome.err == shown
     assert outcome.code == 2

@@ -30,6 +30,7 @@ OPTIONS_THERE = """
     prioritized_replay target_update_freq max_grad_norm device
     best.pt latest.pt checkpoint_epN.pt emergency_epN.pt training.log training_curves.png metrics.json
     train_rewards train_lengths eval_rewards eval_episodes losses epsilons q_values
+    Trainer train() load_checkpoint evaluate_only plot_training_curves
     total_episodes best_eval_reward total_time avg_episode_time final_epsilon final_train_reward_mean
     final_train_reward_std final_eval_reward
 """.split()  # noqa: SIM905 - a table of fifty words
@@ -90,6 +91,55 @@ def test_a_preset_learns_from_what_it_says(cli: Any) -> None:
     (update,) = [line["values"] for line in read_lines(run / "metrics.jsonl") if "train/updates" in line["values"]]
     assert update["train/updates"] == 100
     assert len(read_lines(run / "evaluations.jsonl")) == 1
+
+
+# ---- docs/dqn.md ---------------------------------------------------------------------------------------------------
+
+
+def page() -> str:
+    """Return the text of the page on the worker dqn."""
+    return (ROOT / "docs" / "dqn.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_preset() -> None:
+    """Its table has the files of examples/dqn, with their environments and steps."""
+    rows = re.findall(r"^\| `(\w+\.yaml)` \| ([^|;]+)[^|]*\| ([\d ]+) \|", page(), re.MULTILINE)
+    said = {name: (env.strip(), int(steps.replace(" ", ""))) for name, env, steps in rows}
+    found = {file.name: read_config(file)[0] for file in EXAMPLES if file.parent.name == "dqn"}
+    assert {name: steps for name, (_, steps) in said.items()} == {
+        name: config["total_timesteps"] for name, config in found.items()
+    }
+    plain = {name: config["env"] for name, config in found.items() if isinstance(config["env"], str)}
+    assert {name: said[name][0] for name in plain} == plain
+
+
+def test_the_pages_extractor_trains_and_is_evaluated(cli: Any) -> None:
+    """From a file in the current folder, as the page says."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page(), re.MULTILINE | re.DOTALL)
+    (cli.folder / "my_networks.py").write_text(code, encoding="utf-8")
+    own = ["--set", "hyperparameters.extractor=my_networks:Normed", "--set", "hyperparameters.learning_starts=200"]
+    options = ["-n", 400, "--run-id", "own", "--callback", "no-progress", "--device", "cpu"]
+    answer = cli("run", "dqn", *own, *options)
+    assert answer.code == 0, answer.err
+    assert cli("evaluate", "own", "--episodes", 1).code == 0
+
+
+@pytest.mark.parametrize(
+    ("buffer", "bytes_of_one"), [(1e9, 44), (10_000, 48)], ids=["which is large", "whose targets are kept"]
+)
+def test_a_transition_takes_as_many_bytes_as_the_page_says(buffer: float, bytes_of_one: int) -> None:
+    """Of CartPole, with the defaults; the targets are kept where a transition is drawn often between two target networks."""
+    import torch
+
+    from rlctl_dqn.config import DqnHyperparameters
+    from rlctl_dqn.fast_agent import caches_targets
+    from rlctl_dqn.replay_buffer import ReplayBuffer
+
+    keeps = caches_targets(DqnHyperparameters(buffer_size=int(buffer)))
+    small = ReplayBuffer(10, 4, torch.device("cpu"), gamma=0.99, caches_targets=keeps)
+    assert small.storage.row_bytes == bytes_of_one
+    images = ReplayBuffer(2, (4, 84, 84), torch.device("cpu"), gamma=0.99, dtype="uint8")
+    assert images.storage.row_bytes == 56_464
 
 
 # ---- the seed's ----------------------------------------------------------------------------------------------------
@@ -162,7 +212,7 @@ def test_the_seeds_training_leaves_what_its_comments_say(cli: Any) -> None:
         (["patience=1"], [10, 20], "1 evaluations without improvement"),
         (["patience=2"], [10, 20, 30], "2 evaluations without improvement"),
         (["patience=1", "threshold=1"], [10], "reached the threshold 1"),
-        (["patience=1", "threshold=1", "min_timesteps=100000"], [10, 20, 30], "total_episodes = 30 reached"),
+        (["patience=1", "threshold=1", "min_timesteps=100000"], [10, 20, 30, 40], "total_episodes = 40 reached"),
     ],
     ids=["patience counts evaluations", "and as many as it says", "a threshold", "neither before min_timesteps"],
 )
@@ -173,7 +223,7 @@ def test_the_seeds_early_stopping_means_what_its_comments_say(
     said = ["min_delta=1e6", *options]
     settings = [word for option in said for word in ("--set", f"early_stopping.{option}")]
     quiet = ["--callback", "no-curves", "--callback", "no-progress"]
-    run = trained(cli, SEED, *SHORT, *WITHOUT_LEARNING, *AT_ONCE, *settings, *quiet)
+    run = trained(cli, SEED, *SHORT, "--total-episodes", 40, *WITHOUT_LEARNING, *AT_ONCE, *settings, *quiet)
     assert steps_evaluated(run) == evaluated
     assert reason in (read_json(run / "result.json") or {})["reason"]
 
