@@ -20,8 +20,6 @@ _SPARE = 8
 _LEAST_MORE = 16
 _NONE = -1
 """The place of the frames of a row that has never been written."""
-
-
 _Recent = OrderedDict[int, bytes]
 """Frames of one environment by their places, the one that was seen last at the end."""
 
