@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +20,8 @@ _SPARE = 8
 _LEAST_MORE = 16
 _NONE = -1
 """The place of the frames of a row that has never been written."""
+_Recent = OrderedDict[int, bytes]
+"""Frames of one environment by their places, the one that was seen last at the end."""
 
 
 class FrameStorage:
@@ -39,9 +41,10 @@ class FrameStorage:
         self._pool = FramePool(size, capacity + capacity // _SPARE, max(capacity // _SPARE, _LEAST_MORE))
         share = (size + COUNT_BYTES) * (_SPARE + 1) / _SPARE
         self.row_bytes = self._columns.row_bytes + math.ceil(share)
-        # From the oldest frame of an observation to the newest one of what follows n steps later.
-        self._remembered = shape[0] + n_step
-        self._recent: dict[int, deque[tuple[bytes, int]]] = {}
+        # A frame that will come up again waits meanwhile for at most so many others: those of the observations of the next
+        # n steps, and of what follows n steps after each.
+        self._remembered = shape[0] + 2 * n_step
+        self._recent: dict[int, _Recent] = {}
 
     @property
     def num_frames(self) -> int:
@@ -78,7 +81,7 @@ class FrameStorage:
         env_index: int = 0,
     ) -> None:
         """Put a transition into row `at`; raises RlctlError if there is no memory left for its frames."""
-        recent = self._recent.setdefault(env_index, deque())
+        recent = self._recent.setdefault(env_index, OrderedDict())
         before, after = self._placed(observation, recent), self._placed(next_observation, recent)
         for name in _STACKS:
             places = self._columns.arrays[name][at].tolist()
@@ -86,22 +89,23 @@ class FrameStorage:
                 self._pool.release(places)
         self._columns.write(at, before, action, reward, after, bootstrap, mask, next_mask)
 
-    def _placed(self, stack: NDArray[Any], recent: deque[tuple[bytes, int]]) -> NDArray[np.int32]:
+    def _placed(self, stack: NDArray[Any], recent: _Recent) -> NDArray[np.int32]:
         """Return the places of the frames of a stack, (frames,), with a reference to each."""
         frames = np.asarray(stack, np.uint8)
         return np.array([self._place(frame.tobytes(), recent) for frame in frames], np.int32)
 
-    def _place(self, frame: bytes, recent: deque[tuple[bytes, int]]) -> int:
+    def _place(self, frame: bytes, recent: _Recent) -> int:
         # Comparing a handful of frames costs less than hashing one: most differ in one of their first bytes.
-        for seen, place in recent:
+        for place, seen in recent.items():
             if seen == frame:
                 self._pool.hold(place)
+                recent.move_to_end(place)
                 return place
         place = self._pool.add(frame)
         self._pool.hold(place)  # one reference is the transition's, one that of `recent`
-        recent.append((frame, place))
+        recent[place] = frame
         if len(recent) > self._remembered:
-            self._pool.release([recent.popleft()[1]])
+            self._pool.release([recent.popitem(last=False)[0]])
         return place
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
@@ -117,7 +121,7 @@ class FrameStorage:
 
     def state(self, size: int) -> dict[str, NDArray[Any]]:
         """Return the first `size` transitions, their frames and which of those are recent, as data."""
-        recent = [(env_index, place) for env_index, frames in self._recent.items() for _, place in frames]
+        recent = [(env_index, place) for env_index, frames in self._recent.items() for place in frames]
         return {
             **self._columns.state(size), **self._pool.state(), "recent": np.array(recent, np.int64).reshape(-1, 2),
         }  # fmt: skip
@@ -132,4 +136,4 @@ class FrameStorage:
         self._recent = {}
         for env_index, place in zip(owners.tolist(), places.tolist(), strict=True):
             frame = self._pool.take(np.array(place)).tobytes()
-            self._recent.setdefault(env_index, deque()).append((frame, place))
+            self._recent.setdefault(env_index, OrderedDict())[place] = frame

@@ -1,7 +1,6 @@
 """Stacked frames are kept once each, and nobody who draws a batch can tell; nor can a training that is resumed."""
 
-from types import SimpleNamespace
-
+import attrs
 import gymnasium
 import numpy as np
 import pytest
@@ -33,8 +32,8 @@ def buffer_of(capacity, shape, *, frames, kind=ReplayBuffer, **arguments):
 class Play:
     """Random play in environments side by side, put into buffers; what the next moment brings is drawn from a seed.
 
-    Frames are of `values` different contents, so that with few the same ones come up again and again. A stack that does
-    not share anything with the one before it comes up with the probability `odd`.
+    Frames are of one of so many `values`, or noise where that is None: with few the same ones come up again and again. With
+    the probability `odd` a stack shares nothing with the one before it, and sometimes what is pending is dropped, too.
     """
 
     def __init__(self, seed, num_envs, shape, *, values=256, padding="reset", ending=0.2, odd=0.0):
@@ -44,6 +43,8 @@ class Play:
         self._stacks = [self._first() for _ in range(num_envs)]
 
     def _frame(self):
+        if self._values is None:
+            return self._drawn.integers(0, 256, self._shape[1:], np.uint8)
         return np.full(self._shape[1:], self._drawn.integers(self._values), np.uint8)
 
     def _first(self):
@@ -58,17 +59,23 @@ class Play:
         before = self._stacks[env_index]
         after = np.concatenate([before[1:], self._frame()[None]])
         if drawn.random() < self._odd:
-            after = drawn.integers(0, self._values, self._shape).astype(np.uint8)
+            after = drawn.integers(0, 256, self._shape, np.uint8)
         terminated, truncated = drawn.random() < self._ending, drawn.random() < self._ending
         masks = {"mask": drawn.random(2) < 0.5, "next_mask": drawn.random(2) < 0.5}
-        action, reward = int(drawn.integers(2)), float(drawn.normal())
+        action, reward, drops = int(drawn.integers(2)), float(drawn.normal()), drawn.random() < self._odd / 3
         for buffer in buffers:
-            if drawn.bit_generator.state and self._odd and reward > 1.5:
+            if drops:
                 buffer.drop(env_index)
             buffer.add(
                 before, action, reward, after, terminated, truncated=truncated, env_index=env_index, **masks
             )  # fmt: skip
         self._stacks[env_index] = self._first() if terminated or truncated else after
+
+
+def play_on(play, buffer, moments, *others):
+    """So many steps of a play."""
+    for _ in range(moments):
+        play.moment([buffer, *others])
 
 
 def differences(one, other, rows=None):
@@ -86,7 +93,7 @@ def differences(one, other, rows=None):
 def references(storage):
     """How many references there are to each place, counted anew."""
     rows = np.concatenate([storage._columns.arrays[name].ravel() for name in ("observations", "next_observations")])
-    recent = [place for frames in storage._recent.values() for _, place in frames]
+    recent = [place for frames in storage._recent.values() for place in frames]
     return np.bincount(np.concatenate([rows[rows >= 0], recent]).astype(int), minlength=storage._pool.room)
 
 
@@ -153,23 +160,19 @@ def test_a_stack_that_is_written_over_by_its_owner_is_not_changed_in_the_buffer(
 
 @pytest.mark.parametrize("n_step", [1, 3, 6])
 def test_each_step_adds_one_frame(n_step):
-    """Whatever the number of steps that returns are of; an episode adds its first one, too."""
-    play = Play(5, 2, (4, 9, 9), values=256, ending=0.0)
-    play._frame = lambda: play._drawn.integers(0, 256, (9, 9), np.uint8)
+    """Beside the first ones of an episode, whatever the number of steps that returns are of, more than are stacked included."""
+    play = Play(5, 2, (4, 9, 9), values=None, ending=0.0)
     buffer = buffer_of(10_000, (4, 9, 9), frames=4, n_step=n_step)
-    for _ in range(500):
-        play.moment([buffer])
-    assert 500 <= buffer.storage.num_frames <= 500 + 2 * 4, "beside what two environments began with"
+    play_on(play, buffer, 500)
+    assert 500 - 2 * n_step <= buffer.storage.num_frames <= 500 + 2
 
 
 def test_a_transition_of_four_frames_takes_the_bytes_of_little_more_than_one():
     """In a buffer that has been written over several times, with episodes of 200 steps."""
     frame, capacity = 84 * 84, 400
-    play = Play(1, 1, (4, 84, 84), ending=0.0025)
-    play._frame = lambda: play._drawn.integers(0, 256, (84, 84), np.uint8)
+    play = Play(1, 1, (4, 84, 84), values=None, ending=0.0025)
     once, whole = (buffer_of(capacity, (4, 84, 84), frames=count) for count in (4, None))
-    for _ in range(3 * capacity):
-        play.moment([once])
+    play_on(play, once, 3 * capacity)
     indices = 2 * 4 * 4
     assert once.storage.num_bytes / capacity < 1.3 * frame + indices + 32
     assert once.storage.num_bytes <= capacity * once.storage.row_bytes, "what was asked for before is what was taken"
@@ -188,16 +191,13 @@ def test_where_nothing_is_shared_more_memory_is_taken_if_there_is_some(monkeypat
     """All frames of all transitions at most; what is not there is refused, and what is held stays whole."""
     play = Play(2, 1, (4, 8, 8), odd=1.0)
     once, whole = (buffer_of(100, (4, 8, 8), frames=count) for count in (4, None))
-    for _ in range(60):
-        play.moment([once, whole])
+    play_on(play, once, 60, whole)
     assert once.storage.num_frames > 4 * 60
     assert differences(once, whole) == []
     monkeypatch.setattr(frame_pool, "available_bytes", lambda: 10)
     with pytest.raises(RlctlError, match=r"room for 16 more frames, .* and 10 are free.*buffer_size lower"):
-        for _ in range(60):
-            play.moment([once])
-    rows = np.arange(60)
-    assert differences(once, whole, rows) == []
+        play_on(play, once, 60)
+    assert differences(once, whole, np.arange(60)) == []
 
 
 # ---- state ---------------------------------------------------------------------------------------------------------
@@ -209,8 +209,7 @@ def test_a_buffer_goes_on_as_the_one_it_was_saved_from(count, odd):
     """Frame by frame and place by place, also where more memory had been taken; the next write shares as it would have."""
     play = Play(3, 2, (3, 2, 2), odd=odd)
     first, second = (buffer_of(10, (3, 2, 2), frames=3, n_step=2, masked_actions=2) for _ in range(2))
-    for _ in range(count):
-        play.moment([first])
+    play_on(play, first, count)
     Play(4, 3, (3, 2, 2)).moment([second])  # what it held is forgotten
     second.set_state(first.state())
     for _ in range(30):
@@ -261,15 +260,17 @@ def test_a_stack_of_images_is_known_by_its_wrapper(env, expected):
 
 @pytest.mark.parametrize("padding", ["reset", "zero"])
 @pytest.mark.parametrize(("algo", "changes"), [("dqn", {}), ("rainbow", {"atoms": 5, "n_step": 3})])
-def test_a_training_is_the_one_with_whole_stacks(algo, changes, padding, tmp_path, monkeypatch):
+def test_a_training_is_the_one_with_whole_stacks(algo, changes, padding, tmp_path):
     """The same networks to the last bit, with two environments and time limits."""
-    env = screens(2, padding=padding, max_episode_steps=20)
-    once, _ = training_of(tmp_path / "once", algo, env=env, buffer_size=90, **changes)
-    whole, _ = training_of(tmp_path / "whole", algo, env=env, buffer_size=90, **changes)
-    assert once.envs.layout.frames == 3
-    monkeypatch.setattr(whole.envs, "layout", SimpleNamespace(shape=(3, 6, 5), dtype="uint8", frames=None))
-    for training in (once, whole):
+    trained = []
+    for frames in (3, None):  # one after the other: the noise of both is from torch's generator
+        env = screens(2, padding=padding, max_episode_steps=20)
+        training, _ = training_of(tmp_path / str(frames), algo, env=env, buffer_size=90, **changes)
+        assert training.envs.layout.frames == 3
+        training.envs.layout = attrs.evolve(training.envs.layout, frames=frames)
         train_to(training, 200)
+        trained.append(training)
+    once, whole = trained
     assert isinstance(once.buffer.storage, FrameStorage)
     assert isinstance(whole.buffer.storage, ColumnStorage)
     assert differences(once.buffer, whole.buffer) == []
