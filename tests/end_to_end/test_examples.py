@@ -246,7 +246,7 @@ def test_the_seeds_training_leaves_what_its_comments_say(cli: Any) -> None:
         (["patience=1"], [10, 20], "1 evaluations without improvement"),
         (["patience=2"], [10, 20, 30], "2 evaluations without improvement"),
         (["patience=1", "threshold=1"], [10], "reached the threshold 1"),
-        (["patience=1", "threshold=1", "min_timesteps=100000"], [10, 20, 30], "total_episodes = 30 reached"),
+        (["patience=1", "threshold=1", "min_timesteps=100000"], [10, 20, 30, 40], "total_episodes = 40 reached"),
     ],
     ids=["patience counts evaluations", "and as many as it says", "a threshold", "neither before min_timesteps"],
 )
@@ -257,7 +257,7 @@ def test_the_seeds_early_stopping_means_what_its_comments_say(
     said = ["min_delta=1e6", *options]
     settings = [word for option in said for word in ("--set", f"early_stopping.{option}")]
     quiet = ["--callback", "no-curves", "--callback", "no-progress"]
-    run = trained(cli, SEED, *SHORT, *WITHOUT_LEARNING, *AT_ONCE, *settings, *quiet)
+    run = trained(cli, SEED, *SHORT, "--total-episodes", 40, *WITHOUT_LEARNING, *AT_ONCE, *settings, *quiet)
     assert steps_evaluated(run) == evaluated
     assert reason in (read_json(run / "result.json") or {})["reason"]
 
