@@ -74,7 +74,7 @@ def test_an_example_is_accepted(file: Path, fast_cli: Callable[..., Any]) -> Non
 @every_example
 def test_an_example_is_accepted_without_its_environment(file: Path, fast_cli: Callable[..., Any]) -> None:
     """All else in it is right, also where those packages are not installed."""
-    other = ["--env", "CartPole-v1", "--set", "env.imports=[]"] if packages_of(file) else []
+    other = ["--env", "CartPole-v1"] if packages_of(file) else []
     assert fast_cli("run", "-c", file.relative_to(ROOT), "--dry-run", *other).code == 0
 
 
@@ -91,40 +91,6 @@ def test_a_preset_learns_from_what_it_says(cli: Any) -> None:
     (update,) = [line["values"] for line in read_lines(run / "metrics.jsonl") if "train/updates" in line["values"]]
     assert update["train/updates"] == 100
     assert len(read_lines(run / "evaluations.jsonl")) == 1
-
-
-def test_the_atari_environment_is_that_of_the_nature_dqn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four frames in bytes, each life an episode, the signs of rewards; an evaluation counts whole games and true scores."""
-    for name in ("ale_py", "cv2", "stable_baselines3"):
-        pytest.importorskip(name)
-    monkeypatch.syspath_prepend(ROOT)
-    import numpy as np
-
-    from rlctl.evaluations import EvaluationRequest
-    from rlctl.gym.environments import make_env
-    from rlctl.gym.evaluation import measure
-
-    env = {**read_config(ROOT / "examples/dqn/atari.yaml")[0]["env"], "kwargs": {"game": "ALE/MsPacman-v5"}}
-    made = make_env(env)
-    observation, _ = made.reset(seed=1)
-    assert (observation.shape, observation.dtype) == ((4, 84, 84, 1), np.uint8)
-    rewards, ended, lives = set(), False, made.unwrapped.ale.lives()
-    while not ended:
-        _, reward, ended, _, _ = made.step(0)
-        rewards.add(float(reward))
-    assert rewards == {0.0, 1.0}
-    assert made.unwrapped.ale.lives() == lives - 1
-
-    class Standing:
-        def make_env(self, env: Any, **kwargs: Any) -> Any:
-            return make_env(env, **kwargs)
-
-        def act(self, observations: Any, **_: Any) -> Any:
-            return np.zeros(len(observations), np.int64)
-
-    (whole,) = measure(Standing(), EvaluationRequest(env=env, seeds=(1,), num_envs=1, greedy=True, gamma=None))
-    assert whole.episode_return >= 10 * lives  # a dot is ten points
-    made.close()
 
 
 # ---- docs/dqn.md ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rlctl import RlctlError, Run
 from rlctl.gym.env_state import env_state, inexact, set_env_state
-from rlctl_dqn.observations import ACTION_MASK, layout_of, mask_of, stacked_masks
+from rlctl_dqn.observations import ACTION_MASK, frames_of, layout_of, mask_of, stacked_masks
 from rlctl_dqn.replay_buffer import ReplayBuffer
 from rlctl_dqn.storage import Steps
 
@@ -28,7 +28,8 @@ BLOCK = 16
 class Environments(abc.ABC):
     """Steps environments; an ended one is reset at once, and no transition crosses a reset.
 
-    With `checked` it says of each transition whether all of its numbers are finite, and stores none that are not.
+    With `checked` it says of each transition whether all of its numbers are finite, and stores none that are not. `frames`
+    is what `frames_of` says of one of them.
     """
 
     def __init__(
@@ -39,12 +40,13 @@ class Environments(abc.ABC):
         num_envs: int,
         *,
         checked: bool,
+        frames: int | None = None,
     ) -> None:
         self._run = run
         self._checked = checked
         self.first_action = int(actions.start)  # type: ignore[attr-defined]
         self.num_actions = int(actions.n)  # type: ignore[attr-defined]
-        self.layout = layout_of(observations)
+        self.layout = layout_of(observations, frames)
         self.observations: NDArray[Any] = np.zeros((num_envs, *self.layout.shape), self.layout.dtype)
         self.nonfinite: list[tuple[int, str]] = []
         """The steps in the last `play` in which something was no finite number, and what, in words."""
@@ -151,7 +153,10 @@ class SyncEnvironments(Environments):
     """Steps them one by one in this process."""
 
     def __init__(self, run: Run, envs: Sequence[gymnasium.Env[Any, Any]], *, checked: bool) -> None:
-        super().__init__(run, envs[0].observation_space, envs[0].action_space, len(envs), checked=checked)
+        one = envs[0]
+        super().__init__(
+            run, one.observation_space, one.action_space, len(envs), checked=checked, frames=frames_of(one)
+        )
         self._envs = envs
         self._block = np.zeros((BLOCK + 1, *self.observations.shape), self.layout.dtype)
         for reason in inexact(envs):

@@ -9,10 +9,11 @@ import gymnasium
 import numpy as np
 from attrs import frozen
 from gymnasium import spaces
-from gymnasium.wrappers import FlattenObservation
+from gymnasium.wrappers import FlattenObservation, FrameStackObservation
 from numpy.typing import NDArray
 
 from rlctl import RlctlError
+from rlctl.gym.env_state import links
 from rlctl.gym.environments import make_env
 
 ACTION_MASK = "action_mask"
@@ -21,10 +22,14 @@ ACTION_MASK = "action_mask"
 
 @frozen
 class Layout:
-    """Shape and dtype of the observations of one environment, as they are stored."""
+    """Shape and dtype of the observations of one environment, as they are stored.
+
+    `frames` is how many frames they are a stack of, along their first axis; None if they are none.
+    """
 
     shape: tuple[int, ...]
     dtype: str
+    frames: int | None = None
 
 
 def make_observed(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -42,11 +47,24 @@ def make_observed(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, A
     return FlattenObservation(made)
 
 
-def layout_of(space: spaces.Space[Any]) -> Layout:
-    """Return how observations of a `make_observed` environment are stored: images in bytes, the rest as float32."""
+def frames_of(env: gymnasium.Env[Any, Any]) -> int | None:
+    """Return how many frames, of bytes, observations are a stack of; None if no FrameStackObservation says that they are."""
+    space = env.observation_space
+    if space.dtype != np.uint8 or space.shape is None or len(space.shape) < 3:
+        return None
+    # One around it may have laid them side by side, or the other way round.
+    stacks = (link for link in links(env) if isinstance(link, FrameStackObservation))
+    return next((link.stack_size for link in stacks if link.observation_space.shape == space.shape), None)
+
+
+def layout_of(space: spaces.Space[Any], frames: int | None = None) -> Layout:
+    """Return how observations of a `make_observed` environment are stored: images in bytes, the rest as float32.
+
+    `frames` is what `frames_of` says of it.
+    """
     assert space.shape is not None
     keeps_bytes = space.dtype == np.uint8 and len(space.shape) > 1
-    return Layout(tuple(space.shape), "uint8" if keeps_bytes else "float32")
+    return Layout(tuple(space.shape), "uint8" if keeps_bytes else "float32", frames)
 
 
 def mask_of(info: Mapping[str, Any], num_actions: int, *, ended: bool = False) -> NDArray[np.bool_] | None:

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from rlctl import RlctlError
+from rlctl_dqn.frame_storage import FrameStorage
 from rlctl_dqn.memory import available_bytes, require_memory
 from rlctl_dqn.n_step import NStepReturns, Transition
-from rlctl_dqn.storage import Batch, ColumnStorage, PackedStorage, Rows, Steps
+from rlctl_dqn.storage import Batch, ColumnStorage, PackedStorage, Rows, Steps, Storage
 
 
 class Drawn(NamedTuple):
@@ -25,9 +26,10 @@ class Drawn(NamedTuple):
 class ReplayBuffer:
     """The last `capacity` transitions. `next_observation` is the true one, also where the episode ended.
 
-    With `n_step` over 1 transitions are of up to so many steps. `masked_actions` is the number of actions where the
-    environment says which of them are allowed, `caches_targets` is `PackedStorage`'s. Raises RlctlError, in bytes, when
-    that is more memory than there is.
+    With `n_step` over 1 transitions are of up to so many steps. `frames` is how many frames of uint8 an observation is a
+    stack of, along its first axis, None if it is none; what stacks share is kept once. `masked_actions` is the number of
+    actions where the environment says which of them are allowed, `caches_targets` is `PackedStorage`'s. Raises
+    RlctlError, in bytes, when that is more memory than there is.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class ReplayBuffer:
         *,
         gamma: float,
         dtype: str = "float32",
+        frames: int | None = None,
         n_step: int = 1,
         masked_actions: int | None = None,
         caches_targets: bool = False,
@@ -49,8 +52,10 @@ class ReplayBuffer:
         self._gamma = gamma
         self._n_step = NStepReturns(n_step, gamma) if n_step > 1 else None
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self.storage: PackedStorage | ColumnStorage
-        if dtype == "float32":
+        self.storage: Storage
+        if frames is not None:
+            self.storage = FrameStorage(capacity, shape, n_step=n_step, num_masked=masked_actions)
+        elif dtype == "float32":
             self.storage = PackedStorage(capacity, shape, num_masked=masked_actions, caches_targets=caches_targets)
         else:
             self.storage = ColumnStorage(capacity, shape, dtype, num_masked=masked_actions)
@@ -80,12 +85,12 @@ class ReplayBuffer:
     ) -> None:
         """Store one transition over the oldest; of returns over n steps, those that are complete with it."""
         bootstrap = 0.0 if terminated else self._gamma
-        transition = (observation, action, reward, next_observation, bootstrap, mask, next_mask)
+        transition = Transition(observation, action, reward, next_observation, bootstrap, mask, next_mask)
         if self._n_step is None:
-            self._store(transition)
+            self._store(transition, env_index)
             return
-        for complete in self._n_step.add(Transition(*transition), env_index, ended=terminated or truncated):
-            self._store(complete)
+        for complete in self._n_step.add(transition, env_index, ended=terminated or truncated):
+            self._store(complete, env_index)
 
     def add_many(self, steps: Steps) -> None:
         """Store steps in their order; for a buffer that `takes_many`."""
@@ -106,8 +111,8 @@ class ReplayBuffer:
         if self._n_step is not None:
             self._n_step.drop(env_index)
 
-    def _store(self, transition: tuple[Any, ...]) -> None:
-        self.storage.write(self._next, *transition)
+    def _store(self, transition: Transition, env_index: int) -> None:
+        self.storage.write(self._next, *transition, env_index)
         self._advance(1)
 
     def _advance(self, count: int) -> None:
@@ -131,26 +136,26 @@ class ReplayBuffer:
 
     def state(self) -> dict[str, Any]:
         """Return the transitions held, the place of the next one and what is pending, as data."""
-        arrays = {name: array[: self.size] for name, array in self.storage.arrays().items()}
         pending = None if self._n_step is None else self._n_step.state()
-        return {"size": self.size, "next": self._next, "capacity": self.capacity, "pending": pending, "arrays": arrays}
+        return {
+            "size": self.size, "next": self._next, "capacity": self.capacity, "pending": pending,
+            "shapes": self.storage.shapes, "arrays": self.storage.state(self.size),
+        }  # fmt: skip
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Become what `state` returned; raises RlctlError for a buffer of another capacity or of other contents."""
-        own, saved = self.storage.arrays(), state["arrays"]
-        differs = own.keys() != saved.keys() or any(own[name].shape[1:] != saved[name].shape[1:] for name in own)
-        if state["capacity"] != self.capacity or differs:
+        own, saved = self.storage.shapes, state["shapes"]
+        if state["capacity"] != self.capacity or saved != own:
             raise RlctlError(
                 f"the checkpoint's replay buffer is another one: {state['capacity']} transitions of "
-                f"{_shapes(saved)}, here {self.capacity} of {_shapes(own)}.",
+                f"{_words(saved)}, here {self.capacity} of {_words(own)}.",
                 hint="Resume with the settings of the replay buffer that the run had.",
             )
         self.size, self._next = state["size"], state["next"]
-        for name, array in own.items():
-            array[: self.size] = saved[name]
+        self.storage.set_state(state["arrays"])
         if self._n_step is not None:
             self._n_step.set_state(state["pending"])
 
 
-def _shapes(arrays: dict[str, NDArray[Any]]) -> str:
-    return ", ".join(f"{name} {array.shape[1:]}" for name, array in arrays.items())
+def _words(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -48,9 +48,10 @@ class Steps(NamedTuple):
 
 
 class Storage(Protocol):
-    """Memory for `capacity` transitions. `row_bytes` is what one of them takes."""
+    """Memory for `capacity` transitions. `row_bytes` is what one of them takes, `shapes` what there is of one, by name."""
 
     row_bytes: int
+    shapes: dict[str, tuple[int, ...]]
 
     def allocate(self) -> None:
         """Take the memory."""
@@ -65,8 +66,9 @@ class Storage(Protocol):
         bootstrap: float,
         mask: Mask,
         next_mask: Mask,
+        env_index: int = 0,
     ) -> None:
-        """Put a transition into row `at`; the arguments are those of `Transition`."""
+        """Put a transition of an environment into row `at`; the arguments are those of `Transition`."""
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
@@ -74,8 +76,11 @@ class Storage(Protocol):
     def forget_targets(self) -> None:
         """Forget the targets that were worked out for the transitions: the target network is another one."""
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the memory by name, (capacity, ...) each."""
+    def state(self, size: int) -> dict[str, NDArray[Any]]:
+        """Return the first `size` transitions as data."""
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `state` returned, for the same `shapes`."""
 
 
 class PackedStorage:
@@ -101,6 +106,7 @@ class PackedStorage:
         self.target = after + 2 * masked if caches_targets else None
         self._width = after + 2 * masked + caches_targets
         self.row_bytes = self._width * np.dtype(np.float32).itemsize
+        self.shapes: dict[str, tuple[int, ...]] = {"rows": (self._width,)}
         self.rows: NDArray[np.float32] = np.zeros((0, self._width), np.float32)
 
     def allocate(self) -> None:
@@ -117,6 +123,7 @@ class PackedStorage:
         bootstrap: float,
         mask: Mask,
         next_mask: Mask,
+        env_index: int = 0,
     ) -> None:
         """Put a transition into row `at`; the arguments are those of `Transition`."""
         row = self.rows[at]
@@ -164,9 +171,13 @@ class PackedStorage:
     def _shaped(self, flat: torch.Tensor) -> torch.Tensor:
         return flat if self._is_flat else flat.unflatten(1, self.shape)  # type: ignore[no-untyped-call]
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the memory by name, (capacity, ...) each."""
-        return {"rows": self.rows}
+    def state(self, size: int) -> dict[str, NDArray[Any]]:
+        """Return the first `size` transitions as data."""
+        return {"rows": self.rows[:size]}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `state` returned, for the same `shapes`."""
+        self.rows[: len(state["rows"])] = state["rows"]
 
 
 class ColumnStorage:
@@ -184,11 +195,13 @@ class ColumnStorage:
         if num_masked is not None:
             self._kinds["masks"] = self._kinds["next_masks"] = ((num_masked,), "bool")
         self.row_bytes = sum(math.prod(inner) * np.dtype(kind).itemsize for inner, kind in self._kinds.values())
-        self._columns: dict[str, NDArray[Any]] = {}
+        self.shapes = {name: inner for name, (inner, _) in self._kinds.items()}
+        self.arrays: dict[str, NDArray[Any]] = {}
+        """The memory by name, (capacity, ...) each."""
 
     def allocate(self) -> None:
         """Take the memory."""
-        self._columns = {name: np.zeros((self._capacity, *inner), kind) for name, (inner, kind) in self._kinds.items()}
+        self.arrays = {name: np.zeros((self._capacity, *inner), kind) for name, (inner, kind) in self._kinds.items()}
 
     def write(
         self,
@@ -200,9 +213,10 @@ class ColumnStorage:
         bootstrap: float,
         mask: Mask,
         next_mask: Mask,
+        env_index: int = 0,
     ) -> None:
         """Put a transition into row `at`; the arguments are those of `Transition`."""
-        columns = self._columns
+        columns = self.arrays
         columns["observations"][at] = observation
         columns["next_observations"][at] = next_observation
         columns["actions"][at], columns["rewards"][at], columns["bootstrap"][at] = action, reward, bootstrap
@@ -212,15 +226,24 @@ class ColumnStorage:
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
-        taken = {name: to_device(column.take(rows, axis=0), device) for name, column in self._columns.items()}
+        taken = {name: to_device(array, device) for name, array in self.take(rows).items()}
         return Batch(**taken, weights=None if weights is None else to_device(weights, device))
+
+    def take(self, rows: Rows) -> dict[str, NDArray[Any]]:
+        """Return the parts of the transitions of `rows` (batch,) by name, copies of (batch, ...) each."""
+        return {name: column.take(rows, axis=0) for name, column in self.arrays.items()}
 
     def forget_targets(self) -> None:
         """There are none: only the fast agent keeps them."""
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the memory by name, (capacity, ...) each."""
-        return self._columns
+    def state(self, size: int) -> dict[str, NDArray[Any]]:
+        """Return the first `size` transitions as data."""
+        return {name: column[:size] for name, column in self.arrays.items()}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `state` returned, for the same `shapes`."""
+        for name, column in self.arrays.items():
+            column[: len(state[name])] = state[name]
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:

@@ -14,7 +14,7 @@ from rlctl import NotAvailableError, Run
 from rlctl.gym.env_state import env_state, inexact, set_env_state
 from rlctl.gym.environments import import_environments
 from rlctl_dqn.environments import Act, Environments, SyncEnvironments
-from rlctl_dqn.observations import ACTION_MASK, make_observed
+from rlctl_dqn.observations import ACTION_MASK, frames_of, make_observed
 from rlctl_dqn.replay_buffer import ReplayBuffer
 from rlctl_dqn.storage import Steps
 
@@ -109,9 +109,8 @@ class AsyncEnvironments(Environments):
         factories = [functools.partial(_in_process, run.env, index) for index in range(num_envs)]
         # Forking a process in which PyTorch has threads can lock it up.
         self._vector = AsyncVectorEnv(factories, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP)
-        super().__init__(
-            run, self._vector.single_observation_space, self._vector.single_action_space, num_envs, checked=checked
-        )
+        spaces = self._vector.single_observation_space, self._vector.single_action_space
+        super().__init__(run, *spaces, num_envs, checked=checked, frames=self._vector.call("frames")[0])
         for reason in self._vector.call("inexact")[0]:
             run.limit_resume(reason)
         observations, infos = self._vector.reset(seed=[run.seed + index for index in range(num_envs)])
@@ -157,6 +156,9 @@ class _Remote(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def inexact(self) -> list[str]:
         return list(inexact([self.env]))
+
+    def frames(self) -> int | None:
+        return frames_of(self.env)
 
     def state(self) -> dict[str, Any]:
         return env_state(self.env)

@@ -89,7 +89,8 @@ class Training:
         """The replay buffer; made when it is first needed, as an evaluation needs none."""
         settings, envs, device = self.settings, self.envs, self._device
         arguments: dict[str, Any] = {
-            "dtype": envs.layout.dtype, "n_step": settings.n_step, "gamma": settings.gamma,
+            "dtype": envs.layout.dtype, "frames": envs.layout.frames,
+            "n_step": settings.n_step, "gamma": settings.gamma,
             "masked_actions": envs.num_actions if envs.says_what_is_allowed else None,
             "caches_targets": isinstance(self.agent, FastAgent) and caches_targets(settings),
         }  # fmt: skip

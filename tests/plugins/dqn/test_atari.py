@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
-import gymnasium
+import sys
+
 import numpy as np
 import pytest
 from tests.plugins.dqn.making import train_to, training_of
 
-import rlctl_dqn.atari  # noqa: F401 - registers the environment
+from rlctl import NotAvailableError
+from rlctl.evaluations import EvaluationRequest
+from rlctl.gym.environments import make_env
+from rlctl.gym.evaluation import measure
 from rlctl_dqn.config import hyperparameters
 
 PONG = {"id": "rlctl/Atari-v0", "kwargs": {"game": "Pong"}}
 
 
-def pong():
-    """A game; skips the test where one cannot be made."""
-    pytest.importorskip("ale_py")
-    pytest.importorskip("cv2")
-    return gymnasium.make(PONG["id"], **PONG["kwargs"])
+@pytest.fixture
+def games():
+    """Skips where no game can be made."""
+    for name in ("ale_py", "cv2", "stable_baselines3"):
+        pytest.importorskip(name)
 
 
-def test_observations_are_four_grey_frames():
-    """Bytes, 84 by 84, the latest one last."""
-    env = pong()
-    first, _ = env.reset(seed=1)
-    second, *_ = env.step(0)
-    assert env.observation_space.shape == (4, 84, 84)
-    assert second.dtype == np.uint8
-    assert np.array_equal(first[1:], second[:-1])
+class Standing:
+    """Does nothing."""
+
+    def make_env(self, env, **kwargs):
+        """One of the environments."""
+        return make_env(env, **kwargs)
+
+    def act(self, observations, **_):
+        """No action."""
+        return np.zeros(len(observations), np.int64)
 
 
-def test_rewards_are_signs():
-    """Breakout's upper bricks are worth 4 and 7."""
-    env = pong()
-    env = gymnasium.make(PONG["id"], game="Breakout")
-    env.reset(seed=1)
-    env.action_space.seed(1)
-    rewards = set()
-    for _ in range(600):
-        _, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+@pytest.mark.usefixtures("games")
+def test_a_life_is_an_episode_of_grey_frames_and_signs_of_rewards():
+    """Four frames in bytes, the latest one last."""
+    env = make_env({"id": "rlctl/Atari-v0", "kwargs": {"game": "MsPacman"}})
+    before, _ = env.reset(seed=1)
+    assert (before.shape, before.dtype) == ((4, 84, 84, 1), np.uint8)
+    rewards, ended, lives = set(), False, env.unwrapped.ale.lives()
+    while not ended:
+        after, reward, ended, _, _ = env.step(0)
         rewards.add(float(reward))
-        if terminated or truncated:
-            env.reset()
+        assert np.array_equal(before[1:], after[:-1])
+        before = after
     assert rewards == {0.0, 1.0}
+    assert env.unwrapped.ale.lives() == lives - 1
+    env.close()
+
+
+@pytest.mark.usefixtures("games")
+def test_an_evaluation_counts_whole_games_and_true_scores():
+    """Three lives, and a dot is ten points."""
+    env = {"id": "rlctl/Atari-v0", "kwargs": {"game": "MsPacman"}}
+    (whole,) = measure(Standing(), EvaluationRequest(env=env, seeds=(1,), num_envs=1, greedy=True, gamma=None))
+    assert whole.episode_return >= 30
+
+
+def test_without_its_packages_it_says_what_to_install(monkeypatch):
+    """As an error about what is not installed, not about a module."""
+    monkeypatch.setitem(sys.modules, "ale_py", None)
+    with pytest.raises(NotAvailableError, match=r"pip install 'rlctl-dqn\[atari\]'"):
+        make_env(PONG)
 
 
 def test_the_algorithm_has_cleanrls_settings_for_images():
@@ -55,9 +78,9 @@ def test_the_algorithm_has_cleanrls_settings_for_images():
     assert defaults["loss"] == "mse"
 
 
+@pytest.mark.usefixtures("games")
 def test_it_trains_on_a_game(tmp_path):
     """With the network for images, on bytes."""
-    pong().close()
     changes = {"buffer_size": 200, "batch_size": 4, "learning_starts": 20, "train_frequency": 10, "features": 8}
     training, _ = training_of(tmp_path, "dqn_atari", env=PONG, steps=60, **changes)
     train_to(training, 40)
