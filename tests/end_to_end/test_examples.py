@@ -138,8 +138,11 @@ def test_a_transition_takes_as_many_bytes_as_the_page_says(buffer: float, bytes_
     keeps = caches_targets(DqnHyperparameters(buffer_size=int(buffer)))
     small = ReplayBuffer(10, 4, torch.device("cpu"), gamma=0.99, caches_targets=keeps)
     assert small.storage.row_bytes == bytes_of_one
-    images = ReplayBuffer(2, (4, 84, 84), torch.device("cpu"), gamma=0.99, dtype="uint8")
-    assert images.storage.row_bytes == 56_464
+    images = [
+        ReplayBuffer(2, (4, 84, 84), torch.device("cpu"), gamma=0.99, dtype="uint8", frames=frames)
+        for frames in (4, None)
+    ]
+    assert [buffer.storage.row_bytes for buffer in images] == [7_991, 56_464]
 
 
 # ---- the seed's ----------------------------------------------------------------------------------------------------
