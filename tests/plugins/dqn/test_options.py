@@ -68,7 +68,7 @@ def test_the_worker_names_its_algorithms():
     """`dqn` is the first and so the default."""
     (worker,) = rlctl_workers()
     assert [algorithm.name for algorithm in worker.algorithms] == [
-        "dqn", "double_dqn", "dueling_dqn", "c51", "qr_dqn", "rainbow",
+        "dqn", "dqn_atari", "double_dqn", "dueling_dqn", "c51", "qr_dqn", "rainbow",
     ]  # fmt: skip
 
 
