@@ -157,9 +157,14 @@ class ScriptState:
         return {name: value for name, value in self._own() if isinstance(getattr(value, "envs", None), list)}
 
     def _buffers(self) -> dict[str, Any]:
-        """Return the objects that hold arrays of transitions: SB3's, those of cleanrl_utils, and the script's own."""
+        """Return the objects that hold arrays of transitions: SB3's, those of cleanrl_utils, and the script's own.
+
+        Batches that were drawn from them, which are tuples, are none.
+        """
         found = {}
         for name, value in self._own():
+            if isinstance(value, tuple):
+                continue
             home = type(value).__module__
             ours = home == "__main__" and not isinstance(value, (nn.Module, type)) and hasattr(value, "__dict__")
             if ours or home.startswith(("stable_baselines3.common.buffers", "cleanrl_utils.")):
