@@ -95,7 +95,7 @@ class FrameStorage:
         return np.array([self._place(frame.tobytes(), recent) for frame in frames], np.int32)
 
     def _place(self, frame: bytes, recent: _Recent) -> int:
-        # Comparing a handful of frames costs less than hashing one: most differ in one of their first bytes.
+        # Comparing a handful of frames costs less than hashing one, as it stops at the first byte that differs.
         for place, seen in recent.items():
             if seen == frame:
                 self._pool.hold(place)

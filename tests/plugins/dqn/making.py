@@ -59,3 +59,15 @@ def train_to(training, step):
 def parameters(network):
     """All parameters of a network as one array."""
     return np.concatenate([tensor.detach().numpy().ravel() for tensor in network.parameters()])
+
+
+def differences(one, other, rows=None):
+    """The fields in which batches of two buffers differ: of the rows that are given, or of all that are held."""
+    rows = np.arange(one.size) if rows is None else rows
+    first, second = (buffer.storage.batch(rows, CPU, None) for buffer in (one, other))
+    return [
+        name
+        for name, mine, its in zip(first._fields, first, second, strict=True)
+        if (mine is None) != (its is None)
+        or (mine is not None and not (mine.dtype == its.dtype and torch.equal(mine, its)))
+    ]
