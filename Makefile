@@ -23,7 +23,7 @@ help:
 	@echo "make test      set up, run the tests (make test-all: the slow ones as well)"
 	@echo "make check     format, lint, types, import contracts, fast tests"
 	@echo "make format    format and fix what can be fixed"
-	@echo "make bench     measure rlctl against running by hand; history in benchmarks/results/"
+	@echo "make bench     measure rlctl against running by hand and against its peers; history in benchmarks/results/"
 	@echo "make docs      regenerate the generated parts of docs/"
 	@echo "make clean     remove the virtual environment and caches"
 

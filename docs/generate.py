@@ -72,10 +72,20 @@ def native_tags() -> str:
     return "\n".join(["| name | dqn | sb3 | cleanrl |", "|---|---|---|---|", *rows])
 
 
+def learning() -> str:
+    """Return the tables of what agents have learned."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from benchmarks.learning import table
+
+    return "\n" + table() + "\n"
+
+
 PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("configuration.md", "keys", config_reference),
     ("metrics.md", "vocabulary", vocabulary),
     ("metrics.md", "native tags", native_tags),
+    ("benchmarks/dqn.md", "learning", learning),
 )
 """Page, name of the part, and what makes it."""
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.toy_runs import ToyRuns
 
 from rlctl import RunConfig, run
 from rlctl.errors import CheckpointError
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder, sha256_of
-from rlctl.runs.directory import RunDirectory, state_of
+from rlctl.runs.directory import state_of
 from rlctl.runs.files import read_json, read_lines
 from rlctl.testing import fake_distribution, on_path
 from rlctl.worker.beginning import PolicyLent, Weights, beginning_of
@@ -23,15 +24,8 @@ Cli = Callable[..., Any]
 Site = Callable[..., Any]
 
 
-class Runs:
+class Runs(ToyRuns):
     """The test's runs; of the toy, whose weight is its skill: it grows by a thousandth each step."""
-
-    def __init__(self, cli: Cli, root: Path) -> None:
-        self.cli = cli
-        self.root = root
-
-    def __getitem__(self, run_id: str) -> RunDirectory:
-        return RunDirectory(self.root / run_id)
 
     def train(self, run_id: str, *args: object, worker: str = "toy") -> Any:
         """Train for 500 steps, or as the arguments say."""
@@ -39,7 +33,7 @@ class Runs:
 
     def bundle(self, run_id: str, reference: str = "latest") -> Checkpoint:
         """Return a checkpoint of a run."""
-        return CheckpointFolder(self[run_id].path / "checkpoints").find(reference)
+        return self.bundles(run_id).find(reference)
 
     def skill(self, run_id: str, reference: str = "latest") -> float:
         """Return the weight in a checkpoint."""

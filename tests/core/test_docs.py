@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 EXAMPLE = ROOT / "examples" / "third_party_worker"
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "plugins/*/README.md", "examples/*/README.md")
+    for pattern in ("*.md", "docs/**/*.md", "plugins/*/README.md", "examples/*/README.md")
     for path in ROOT.glob(pattern)
 )
 MACHINE_PATH = re.compile(r"(?<![\w.~/:<>-])/(?:home|root|work|tmp|Users|usr|opt|mnt|var|etc|data|workspace)\b")

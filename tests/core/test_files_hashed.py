@@ -44,4 +44,5 @@ def test_a_hash_that_is_not_of_these_bytes_is_not_believed(tmp_path: Path) -> No
     write_hashed(temporary / "replay", [b"x" * WORTH_HASHING])
     (temporary / "replay").write_bytes(b"y" * (WORTH_HASHING + 1))
 
-    folder.commit(temporary, {"step": 1}).verify()
+    bundle = folder.commit(temporary, {"step": 1})
+    assert bundle.data["members"]["replay"]["sha256"] == hashlib.sha256(b"y" * (WORTH_HASHING + 1)).hexdigest()

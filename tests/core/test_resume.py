@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.toy_runs import ToyRuns
 
 from rlctl import RunConfig, resume, run
 from rlctl.errors import UsageError
-from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json, read_lines
 from rlctl.verify import differences
@@ -26,15 +26,8 @@ SLOW = ("--set", "hyperparameters.step_seconds=0.002")
 OFTEN = ("--set", "checkpoint.every_steps=50")
 
 
-class Runs:
+class Runs(ToyRuns):
     """The test's runs, and the one that nothing disturbed."""
-
-    def __init__(self, cli: Cli, root: Path) -> None:
-        self.cli = cli
-        self.root = root
-
-    def __getitem__(self, run_id: str) -> RunDirectory:
-        return RunDirectory(self.root / run_id)
 
     def train(self, run_id: str, *args: object) -> Any:
         """Train the toy for 1000 steps, or as the arguments say."""
@@ -45,10 +38,6 @@ class Runs:
         if not self["whole"].result.exists():
             assert self.train("whole").code == 0
         return self["whole"]
-
-    def bundles(self, run_id: str) -> CheckpointFolder:
-        """Return the checkpoints of a run."""
-        return CheckpointFolder(self[run_id].path / "checkpoints")
 
     def assert_as_in_one_go(self, run_id: str) -> None:
         """Compare a run with the one that nothing disturbed: episodes, metrics, last checkpoint, result."""

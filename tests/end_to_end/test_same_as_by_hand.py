@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.reference import REFERENCE, fingerprint
 
 REPOSITORY = Path(__file__).parents[2]
-REFERENCE = REPOSITORY / "plugins" / "cleanrl" / "reference"
 RECORDED = json.loads((REFERENCE / "1.2.0-ppo.json").read_text())
 BARE = [(step, float.fromhex(value)) for step, value, *_ in RECORDED["episodes"]]
-
-
-def load_fingerprint() -> Any:
-    """Return the module beside the recordings that tells whether this computer's floats are theirs."""
-    spec = importlib.util.spec_from_file_location("fingerprint", REFERENCE / "fingerprint.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fingerprint = load_fingerprint()
 
 
 @pytest.mark.parametrize("seed", [7, pytest.param(0, marks=pytest.mark.slow)])

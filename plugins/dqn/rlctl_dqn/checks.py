@@ -9,7 +9,7 @@ from typing import Any
 from rlctl import Problem, RunConfig
 from rlctl.errors import did_you_mean
 from rlctl_dqn.algorithms import ALGORITHMS
-from rlctl_dqn.config import EXTRACTORS, hyperparameters
+from rlctl_dqn.config import EXTRACTORS, hyperparameters, not_fast
 
 _DOTTED = re.compile(r"[\w.]+:[\w.]+")
 _BELONGS: dict[str, tuple[str, Any]] = {
@@ -70,6 +70,9 @@ def _contradictions(settings: Mapping[str, Any]) -> _Found:
             yield "munchausen", "has a softmax where double chooses an action.", "Set double to false."
         if settings["n_step"] > 1:
             yield "munchausen", "adds to the reward of one step, n_step sums several.", "Set n_step to 1."
+    reason = not_fast(settings)
+    if settings["path"] == "fast" and reason is not None:
+        yield "path", f"the fast one does not do {reason}.", "Leave path at auto."
     if settings["vectorization"] == "native" and settings["n_step"] > 1:
         yield "vectorization", "native stores all steps at once, n_step needs them one by one.", "Set it to auto."
     if settings["distribution"] == "categorical" and not settings["v_min"] < settings["v_max"]:

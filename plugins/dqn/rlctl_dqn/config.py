@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -129,3 +130,18 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
         attrs.evolve(parameter, default=own[parameter.name]) if parameter.name in own else parameter
         for parameter in parameters_of(DqnHyperparameters)
     )
+
+
+def not_fast(settings: Mapping[str, Any]) -> str | None:
+    """Return which of the settings the fast path does not do; None when it does them all, as far as they tell."""
+    asked = {
+        "a distribution": settings["distribution"] != "none",
+        "dueling": settings["dueling"],
+        "noisy": settings["noisy"],
+        "munchausen": settings["munchausen"],
+        f"the optimizer {settings['optimizer']}": settings["optimizer"] != "adam",
+        "weight_decay": settings["weight_decay"] != 0.0,
+        f"the activation {settings['activation']}": settings["activation"] != "relu",
+        f"the extractor {settings['extractor']}": settings["extractor"] not in ("auto", "mlp"),
+    }
+    return next((what for what, is_asked in asked.items() if is_asked), None)

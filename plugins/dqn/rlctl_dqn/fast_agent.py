@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
+import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from rlctl_dqn.agent import Agent, Update
-from rlctl_dqn.config import DqnHyperparameters
+from rlctl_dqn.config import DqnHyperparameters, not_fast
 from rlctl_dqn.flat_adam import FlatAdam
 from rlctl_dqn.flat_mlp import FlatMlp, Floats, Workspace
 from rlctl_dqn.replay_buffer import Drawn, ReplayBuffer
@@ -24,18 +25,11 @@ from rlctl_dqn.storage import PackedStorage, Rows
 def why_not_fast(settings: DqnHyperparameters, device: torch.device, dtype: str, masked: bool) -> str | None:
     """Return what the fast agent does not do of what is asked for; None when it does all of it."""
     asked = {
-        "a distribution": settings.distribution != "none",
-        "dueling": settings.dueling,
-        "noisy": settings.noisy,
-        "munchausen": settings.munchausen,
-        f"the optimizer {settings.optimizer}": settings.optimizer != "adam" or settings.weight_decay != 0.0,
-        f"the activation {settings.activation}": settings.activation != "relu",
-        f"the extractor {settings.extractor}": settings.extractor not in ("auto", "mlp"),
         f"the device {device}": device.type != "cpu",
         f"observations of {dtype}": dtype != "float32",
         "masks of actions": masked,
     }
-    return next((what for what, is_asked in asked.items() if is_asked), None)
+    return not_fast(attrs.asdict(settings)) or next((what for what, is_asked in asked.items() if is_asked), None)
 
 
 def caches_targets(settings: DqnHyperparameters) -> bool:

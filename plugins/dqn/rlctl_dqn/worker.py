@@ -82,7 +82,12 @@ class Training:
         reason = why_not_fast(self.settings, device, dtype, self.envs.says_what_is_allowed)
         if self.settings.path == "fast" and reason is not None:
             raise RlctlError(f"hyperparameters.path: the fast path does not do {reason}.", hint="Leave it at auto.")
-        return DqnAgent if self.settings.path == "reference" or reason is not None else FastAgent
+        if self.settings.path == "reference" or reason is not None:
+            why = "as asked for" if self.settings.path == "reference" else f"as the fast one does not do {reason}"
+            print(f"rlctl: path: reference, {why}", file=sys.stderr, flush=True)
+            return DqnAgent
+        print("rlctl: path: fast", file=sys.stderr, flush=True)
+        return FastAgent
 
     @functools.cached_property
     def buffer(self) -> ReplayBuffer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reference import REFERENCE, fingerprint
 
 pytest.importorskip("torch")
 pytest.importorskip("gymnasium")
@@ -21,7 +21,6 @@ pytest.importorskip("gymnasium")
 from rlctl_cleanrl.launcher import NoMainLoopError, find_main_loop
 
 PLUGIN = Path(__file__).parents[3] / "plugins" / "cleanrl"
-REFERENCE = PLUGIN / "reference"
 
 # The scripts of 1.2.0 that cover, in the shortest time, old gym, gymnasium 0.29 and the wrappers of continuous actions.
 QUICK = ["1.2.0-ppo", "1.2.0-dqn", "1.2.0-ppo_continuous_action"]
@@ -30,18 +29,6 @@ RECORDINGS = [
     for path in sorted(REFERENCE.glob("*-*.json"))
 ]
 
-
-def load_fingerprint() -> Any:
-    """Return the module beside the recordings that tells whether this computer's floats are theirs."""
-    spec = importlib.util.spec_from_file_location("fingerprint", REFERENCE / "fingerprint.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fingerprint = load_fingerprint()
 
 # Runs in an interpreter of its own: the shims change the whole process.
 RUNNER = """

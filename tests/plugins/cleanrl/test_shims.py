@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reference import REFERENCE, fingerprint
 
 gymnasium = pytest.importorskip("gymnasium")
 np = pytest.importorskip("numpy")
@@ -19,7 +19,6 @@ from rlctl_cleanrl.shims import episodes, old_gym, vector, wrappers  # noqa: E40
 from rlctl_cleanrl.shims.distutils import strtobool  # noqa: E402
 
 PLUGIN = Path(__file__).parents[3] / "plugins" / "cleanrl"
-REFERENCE = PLUGIN / "reference"
 RECORDED: dict[str, Any] = json.loads((REFERENCE / "transcripts.json").read_text())
 TRANSCRIPT = """
 import runpy, sys
@@ -42,19 +41,6 @@ def python(folder: Path, code: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-def load_fingerprint() -> Any:
-    """Return the module beside the recordings that tells whether this computer's floats are theirs."""
-    spec = importlib.util.spec_from_file_location("fingerprint", REFERENCE / "fingerprint.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fingerprint = load_fingerprint()
 
 
 @pytest.fixture(scope="module", params=RECORDED["runs"])

@@ -87,6 +87,7 @@ def test_other_workers_are_not_checked():
         ({"munchausen": True, "double": True}, "munchausen", "Set double to false"),
         ({"munchausen": True, "n_step": 2}, "munchausen", "Set n_step to 1"),
         ({"vectorization": "native", "n_step": 2}, "vectorization", "Set it to auto"),
+        ({"path": "fast", "dueling": True}, "path", "Leave path at auto"),
         ({"distribution": "categorical", "v_min": 5.0, "v_max": 5.0}, "v_min", "less than v_max, got 5 and 5"),
         ({"learning_starts": 100}, "learning_starts", "at least batch_size, 128, got 100"),
         ({"learning_starts": 500_000}, "learning_starts", "would learn nothing"),

@@ -275,3 +275,17 @@ def test_a_loss_that_is_no_number_names_the_last_checkpoint(tmp_path):
         RlctlError, match=r"step 65: the loss is nan\. The last checkpoint: step 50, .*step-000000000050"
     ):
         train_to(training, 70)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "path: fast"),
+        ({"path": "reference"}, "path: reference, as asked for"),
+        ({"dueling": True}, "path: reference, as the fast one does not do dueling"),
+    ],
+)
+def test_the_log_says_which_path_was_taken(changes, words, tmp_path, capsys):
+    """And why, if it is not the fast one."""
+    training_of(tmp_path, **changes)
+    assert f"rlctl: {words}\n" in capsys.readouterr().err
