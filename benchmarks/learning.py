@@ -46,11 +46,20 @@ def _sb3(**settings: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _tuned(ours: Mapping[str, Any], sb3: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return both sides of a preset that was tuned for SB3: its loss and its clipping are part of it."""
+_SB3_NAMES = {
+    "target_update_frequency": "target_update_interval", "train_frequency": "train_freq",
+    "exploration_final": "exploration_final_eps",
+}  # fmt: skip
+"""Ours → SB3's, where they differ."""
+
+
+def _tuned(**settings: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return both sides of a preset that was tuned for SB3, in our names: its loss and its clipping are part of it."""
+    ours = {"loss": "huber", "max_grad_norm": 10.0, "hidden_sizes": [256, 256], **settings}
+    theirs = {_SB3_NAMES.get(name, name): value for name, value in settings.items()}
     return {
-        "rlctl dqn": ("dqn/dqn", {"loss": "huber", "max_grad_norm": 10.0, "hidden_sizes": [256, 256], **ours}),
-        "SB3 DQN": ("sb3/dqn", {"policy_kwargs": {"net_arch": [256, 256]}, **sb3}),
+        "rlctl dqn": ("dqn/dqn", ours),
+        "SB3 DQN": ("sb3/dqn", {"policy_kwargs": {"net_arch": [256, 256]}, **theirs}),
     }
 
 
@@ -69,16 +78,8 @@ CASES: dict[str, Case] = {
     "CartPole, SB3's tuned preset": Case(
         "CartPole-v1", 50_000,
         _tuned(
-            {
-                "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000, "learning_starts": 1_000,
-                "target_update_frequency": 10, "train_frequency": 256, "gradient_steps": 128,
-                "exploration_fraction": 0.16, "exploration_final": 0.04,
-            },
-            {
-                "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 100_000, "learning_starts": 1_000,
-                "target_update_interval": 10, "train_freq": 256, "gradient_steps": 128,
-                "exploration_fraction": 0.16, "exploration_final_eps": 0.04,
-            },
+            learning_rate=2.3e-3, batch_size=64, buffer_size=100_000, learning_starts=1_000, target_update_frequency=10,
+            train_frequency=256, gradient_steps=128, exploration_fraction=0.16, exploration_final=0.04,
         ),
     ),
     "Acrobot, CleanRL's hyper-parameters": Case(
@@ -92,29 +93,16 @@ CASES: dict[str, Case] = {
     "MountainCar, SB3's tuned preset": Case(
         "MountainCar-v0", 120_000,
         _tuned(
-            {
-                "learning_rate": 4e-3, "gamma": 0.98, "learning_starts": 1_000, "target_update_frequency": 600,
-                "train_frequency": 16, "gradient_steps": 8, "exploration_fraction": 0.2, "exploration_final": 0.07,
-            },
-            {
-                "learning_rate": 4e-3, "gamma": 0.98, "learning_starts": 1_000, "target_update_interval": 600,
-                "batch_size": 128, "buffer_size": 10_000, "train_freq": 16, "gradient_steps": 8,
-                "exploration_fraction": 0.2, "exploration_final_eps": 0.07,
-            },
+            learning_rate=4e-3, batch_size=128, buffer_size=10_000, gamma=0.98, learning_starts=1_000,
+            target_update_frequency=600, train_frequency=16, gradient_steps=8, exploration_fraction=0.2,
+            exploration_final=0.07,
         ),
     ),
     "LunarLander, SB3's tuned preset": Case(
         "LunarLander-v3", 100_000,
         _tuned(
-            {
-                "learning_rate": 6.3e-4, "buffer_size": 50_000, "learning_starts": 128, "target_update_frequency": 250,
-                "train_frequency": 4, "gradient_steps": 4, "exploration_fraction": 0.12, "exploration_final": 0.1,
-            },
-            {
-                "learning_rate": 6.3e-4, "batch_size": 128, "buffer_size": 50_000, "learning_starts": 128,
-                "target_update_interval": 250, "train_freq": 4, "gradient_steps": 4, "exploration_fraction": 0.12,
-                "exploration_final_eps": 0.1,
-            },
+            learning_rate=6.3e-4, batch_size=128, buffer_size=50_000, learning_starts=128, target_update_frequency=250,
+            train_frequency=4, gradient_steps=4, exploration_fraction=0.12, exploration_final=0.1,
         ),
     ),
 }  # fmt: skip

@@ -32,6 +32,9 @@ class Environments(abc.ABC):
     is what `frames_of` says of one of them.
     """
 
+    way: str
+    """How they are stepped: a value of the setting `vectorization`."""
+
     def __init__(
         self,
         run: Run,
@@ -151,6 +154,8 @@ class Environments(abc.ABC):
 
 class SyncEnvironments(Environments):
     """Steps them one by one in this process."""
+
+    way = "sync"
 
     def __init__(self, run: Run, envs: Sequence[gymnasium.Env[Any, Any]], *, checked: bool) -> None:
         one = envs[0]

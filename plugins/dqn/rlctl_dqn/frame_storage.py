@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from rlctl_dqn.frame_pool import COUNT_BYTES, FramePool
-from rlctl_dqn.storage import Batch, ColumnStorage, Mask, Rows, to_device
+from rlctl_dqn.n_step import Transition
+from rlctl_dqn.storage import Batch, ColumnStorage, Rows, to_device
 
 _STACKS = ("observations", "next_observations")
 _SPARE = 8
@@ -68,26 +69,15 @@ class FrameStorage:
         for name in _STACKS:
             self._columns.arrays[name].fill(_NONE)
 
-    def write(
-        self,
-        at: int,
-        observation: NDArray[Any],
-        action: int,
-        reward: float,
-        next_observation: NDArray[Any],
-        bootstrap: float,
-        mask: Mask,
-        next_mask: Mask,
-        env_index: int = 0,
-    ) -> None:
+    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
         """Put a transition into row `at`; raises RlctlError if there is no memory left for its frames."""
         recent = self._recent.setdefault(env_index, OrderedDict())
-        before, after = self._placed(observation, recent), self._placed(next_observation, recent)
+        before, after = (self._placed(stack, recent) for stack in (transition.observation, transition.next_observation))
         for name in _STACKS:
             places = self._columns.arrays[name][at].tolist()
             if places[0] != _NONE:
                 self._pool.release(places)
-        self._columns.write(at, before, action, reward, after, bootstrap, mask, next_mask)
+        self._columns.write(at, transition._replace(observation=before, next_observation=after))
 
     def _placed(self, stack: NDArray[Any], recent: _Recent) -> NDArray[np.int32]:
         """Return the places of the frames of a stack, (frames,), with a reference to each."""

@@ -112,7 +112,7 @@ class ReplayBuffer:
             self._n_step.drop(env_index)
 
     def _store(self, transition: Transition, env_index: int) -> None:
-        self.storage.write(self._next, *transition, env_index)
+        self.storage.write(self._next, transition, env_index)
         self._advance(1)
 
     def _advance(self, count: int) -> None:

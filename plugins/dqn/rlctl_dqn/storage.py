@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlctl_dqn.n_step import Transition
+
 Rows = NDArray[np.int64]
-Mask = NDArray[np.bool_] | None
 
 
 class Batch(NamedTuple):
@@ -56,19 +57,8 @@ class Storage(Protocol):
     def allocate(self) -> None:
         """Take the memory."""
 
-    def write(
-        self,
-        at: int,
-        observation: NDArray[Any],
-        action: int,
-        reward: float,
-        next_observation: NDArray[Any],
-        bootstrap: float,
-        mask: Mask,
-        next_mask: Mask,
-        env_index: int = 0,
-    ) -> None:
-        """Put a transition of an environment into row `at`; the arguments are those of `Transition`."""
+    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
+        """Put a transition of an environment into row `at`."""
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
@@ -113,19 +103,9 @@ class PackedStorage:
         """Take the memory."""
         self.rows = np.zeros((self._capacity, self._width), np.float32)
 
-    def write(
-        self,
-        at: int,
-        observation: NDArray[Any],
-        action: int,
-        reward: float,
-        next_observation: NDArray[Any],
-        bootstrap: float,
-        mask: Mask,
-        next_mask: Mask,
-        env_index: int = 0,
-    ) -> None:
-        """Put a transition into row `at`; the arguments are those of `Transition`."""
+    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
+        """Put a transition into row `at`."""
+        observation, action, reward, next_observation, bootstrap, mask, next_mask = transition
         row = self.rows[at]
         if self._is_flat:
             row[self.observation], row[self.next_observation] = observation, next_observation
@@ -203,19 +183,9 @@ class ColumnStorage:
         """Take the memory."""
         self.arrays = {name: np.zeros((self._capacity, *inner), kind) for name, (inner, kind) in self._kinds.items()}
 
-    def write(
-        self,
-        at: int,
-        observation: NDArray[Any],
-        action: int,
-        reward: float,
-        next_observation: NDArray[Any],
-        bootstrap: float,
-        mask: Mask,
-        next_mask: Mask,
-        env_index: int = 0,
-    ) -> None:
-        """Put a transition into row `at`; the arguments are those of `Transition`."""
+    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
+        """Put a transition into row `at`."""
+        observation, action, reward, next_observation, bootstrap, mask, next_mask = transition
         columns = self.arrays
         columns["observations"][at] = observation
         columns["next_observations"][at] = next_observation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,8 @@ def _fits(vector: Vector) -> bool:
 class NativeEnvironments(Environments):
     """Steps all of them in one call of a vectorised class, which takes a step to reset one that has ended."""
 
+    way = "native"
+
     def __init__(self, run: Run, vector: Vector, *, checked: bool) -> None:
         super().__init__(
             run, vector.single_observation_space, vector.single_action_space, vector.num_envs, checked=checked
@@ -104,6 +107,8 @@ class NativeEnvironments(Environments):
 
 class AsyncEnvironments(Environments):
     """Steps each in a process of its own, all at the same time: for environments that take milliseconds."""
+
+    way = "async"
 
     def __init__(self, run: Run, num_envs: int, *, checked: bool) -> None:
         factories = [functools.partial(_in_process, run.env, index) for index in range(num_envs)]
@@ -184,10 +189,14 @@ def make_environments(run: Run, vectorization: str, *, checked: bool, one_by_one
     by one; so are all if transitions are needed `one_by_one`. Raises NotAvailableError for what the environment has not.
     """
     num_envs = run.env.get("num_envs") or 1
+    made: Environments | None = None
     if vectorization == "async":
-        return AsyncEnvironments(run, num_envs, checked=checked)
-    if vectorization == "native" or (vectorization == "auto" and num_envs > 1 and not one_by_one):
+        made = AsyncEnvironments(run, num_envs, checked=checked)
+    elif vectorization == "native" or (vectorization == "auto" and num_envs > 1 and not one_by_one):
         vector = native(run.env, num_envs, required=vectorization == "native")
-        if vector is not None:
-            return NativeEnvironments(run, vector, checked=checked)
-    return SyncEnvironments(run, [make_observed(run.env) for _ in range(num_envs)], checked=checked)
+        made = None if vector is None else NativeEnvironments(run, vector, checked=checked)
+    if made is None:
+        made = SyncEnvironments(run, [make_observed(run.env) for _ in range(num_envs)], checked=checked)
+    if num_envs > 1:
+        print(f"rlctl: vectorization: {made.way}", file=sys.stderr, flush=True)
+    return made

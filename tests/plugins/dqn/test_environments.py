@@ -28,10 +28,11 @@ def transitions(training):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_setting_says_how_they_are_stepped(kind, tmp_path):
-    """Each of the three ways is there for CartPole."""
+def test_the_setting_says_how_they_are_stepped(kind, tmp_path, capsys):
+    """Each of the three ways is there for CartPole, and the log names it."""
     training, _ = training_of(tmp_path, env=cartpole(2), vectorization=kind)
     assert type(training.envs) is KINDS[kind]
+    assert f"rlctl: vectorization: {kind}\n" in capsys.readouterr().err
     training.envs.close()
 
 
