@@ -125,17 +125,17 @@ def test_the_pages_extractor_trains_and_is_evaluated(cli: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("buffer", "bytes_of_one"), [(1e9, 44), (10_000, 48)], ids=["which is large", "whose targets are kept"]
+    ("train_frequency", "bytes_of_one"), [(10, 44), (1, 48)], ids=["by default", "whose targets are kept"]
 )
-def test_a_transition_takes_as_many_bytes_as_the_page_says(buffer: float, bytes_of_one: int) -> None:
-    """Of CartPole, with the defaults; the targets are kept where a transition is drawn often between two target networks."""
+def test_a_transition_takes_as_many_bytes_as_the_page_says(train_frequency: int, bytes_of_one: int) -> None:
+    """Of CartPole; the targets are kept where a transition is drawn often between two target networks."""
     import torch
 
     from rlctl_dqn.config import DqnHyperparameters
     from rlctl_dqn.fast_agent import caches_targets
     from rlctl_dqn.replay_buffer import ReplayBuffer
 
-    keeps = caches_targets(DqnHyperparameters(buffer_size=int(buffer)))
+    keeps = caches_targets(DqnHyperparameters(train_frequency=train_frequency))
     small = ReplayBuffer(10, 4, torch.device("cpu"), gamma=0.99, caches_targets=keeps)
     assert small.storage.row_bytes == bytes_of_one
     images = [

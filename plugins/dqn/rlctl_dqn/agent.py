@@ -26,6 +26,9 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "rmsprop": torch.optim.RMSprop,
 }
 
+_STAYS_PUT = ("adam", "adamw")
+"""Those that take no step where `found_inf` is 1, in the memory of the device."""
+
 
 class Update(NamedTuple):
     """What an update did: its loss, and (batch,) values of the taken actions and errors, wherever they were worked out.
@@ -153,6 +156,10 @@ class Agent(abc.ABC):
     def learn(self, buffer: ReplayBuffer, drawn: Drawn) -> Update:
         """Take one step on the loss of the transitions that were drawn, unless it is no finite number and `on_nan` says so."""
 
+    def left_out(self) -> int:
+        """Return how many updates have been left out since the last call without `learn` having said so; waits for a GPU."""
+        return 0
+
     @abc.abstractmethod
     def update_target(self) -> None:
         """Move the target network by `tau` towards the online one."""
@@ -161,6 +168,14 @@ class Agent(abc.ABC):
 class DqnAgent(Agent):
     """Mnih et al. 2015, "Human-level control through deep reinforcement learning", and what was added since, by autograd."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        looks = self.settings.on_nan != "ignore"
+        self._looks_later = looks and self.device.type == "cuda" and self.settings.optimizer in _STAYS_PUT
+        """Whether a loss that is no finite number is found on the device, as to look at each would be to wait for it."""
+        self._looks_now = looks and not self._looks_later
+        self._left_out = torch.zeros((), device=self.device)
+
     def learn(self, buffer: ReplayBuffer, drawn: Drawn) -> Update:
         """Take one step on the loss of the transitions that were drawn."""
         return self.update(buffer.batch(drawn))
@@ -168,14 +183,24 @@ class DqnAgent(Agent):
     def update(self, batch: Batch) -> Update:
         """Take one step on the loss of a batch, unless it is no finite number and `on_nan` is not `ignore`."""
         learned = self.objective.learn(self.online, self.target, batch)
-        if self.settings.on_nan != "ignore" and not math.isfinite(learned.loss.item()):
+        if self._looks_now and not math.isfinite(learned.loss.item()):
             return Update(learned.loss.detach(), learned.values, learned.errors, is_finite=False)
         self.optimizer.zero_grad()
         learned.loss.backward()  # type: ignore[no-untyped-call]
         if self.settings.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.online.parameters(), self.settings.max_grad_norm)
+        if self._looks_later:
+            stays = (~torch.isfinite(learned.loss.detach())).float()
+            self._left_out += stays
+            self.optimizer.found_inf = stays  # type: ignore[attr-defined]  # as torch.amp.GradScaler says it
         self.optimizer.step()
         return Update(learned.loss.detach(), learned.values, learned.errors)
+
+    def left_out(self) -> int:
+        """Return how many updates have been left out since the last call without `learn` having said so; waits for a GPU."""
+        count = int(self._left_out) if self._looks_later else 0
+        self._left_out.zero_()
+        return count
 
     @torch.no_grad()
     def update_target(self) -> None:

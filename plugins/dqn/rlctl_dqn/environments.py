@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -49,6 +49,8 @@ class Environments(abc.ABC):
         self._checked = checked
         self.first_action = int(actions.start)  # type: ignore[attr-defined]
         self.num_actions = int(actions.n)  # type: ignore[attr-defined]
+        # As the space samples them: a Discrete looks up the limits of its dtype for each number of Python.
+        self._actions = [actions.dtype.type(self.first_action + index) for index in range(self.num_actions)]  # type: ignore[union-attr]
         self.layout = layout_of(observations, frames)
         self.observations: NDArray[Any] = np.zeros((num_envs, *self.layout.shape), self.layout.dtype)
         self.nonfinite: list[tuple[int, str]] = []
@@ -56,6 +58,8 @@ class Environments(abc.ABC):
         self.says_what_is_allowed = False
         """Whether any of them has said which actions are allowed."""
         self._masks: list[Mask] = [None] * num_envs
+        self._sound = [True] * num_envs
+        """Whether all numbers of the observations are finite."""
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)
 
@@ -84,6 +88,7 @@ class Environments(abc.ABC):
         self.observations, self._masks = state["observations"], state["masks"]
         self.says_what_is_allowed = any(mask is not None for mask in self._masks)
         self._returns, self._lengths = state["returns"], state["lengths"]
+        self._sound = [_finite(observation) for observation in self.observations]
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -94,24 +99,31 @@ class Environments(abc.ABC):
     def _begin(self, index: int, observation: Any, info: dict[str, Any]) -> None:
         """Note with what an episode of one environment begins."""
         self.observations[index] = observation
+        self._sound[index] = _finite(observation)
         self._masks[index] = mask_of(info, self.num_actions) if info else None
         self.says_what_is_allowed = self.says_what_is_allowed or self._masks[index] is not None
 
     def _take(
-        self, index: int, action: int, result: tuple[Any, float, bool, bool, Any], buffer: ReplayBuffer, step: int
+        self,
+        index: int,
+        action: int,
+        result: tuple[Any, SupportsFloat, bool, bool, Any],
+        buffer: ReplayBuffer,
+        step: int,
     ) -> bool:
         """Store what an action led to in one environment; returns whether its episode has ended."""
-        observation, reward, terminated, truncated, info = result
-        ended = terminated or truncated
+        observation, said, terminated, truncated, info = result
+        reward, ended = float(said), terminated or truncated
         mask, next_mask = self._masks[index], mask_of(info, self.num_actions, ended=ended) if info else None
+        if (mask is not None or next_mask is not None) and not buffer.has_masks:
+            raise RlctlError(f'info["{ACTION_MASK}"] must be there from the first reset on, or never.')
         before = self.observations[index]
-        if self._checked and not self._is_sound(before, reward, observation, index, step):
+        if self._checked and not (math.isfinite(reward) and _finite(observation) and self._sound[index]):
+            self._note(before, reward, observation, index, step)
+            self._sound[index] = _finite(observation)
             buffer.drop(index)
         else:
-            buffer.add(
-                before, action, reward, observation, terminated,
-                truncated=truncated, env_index=index, mask=mask, next_mask=next_mask,
-            )  # fmt: skip
+            buffer.add(before, action, reward, observation, terminated, truncated, index, mask, next_mask)
         self._returns[index] += reward
         self._lengths[index] += 1
         if not ended:
@@ -130,7 +142,7 @@ class Environments(abc.ABC):
         count = len(indices)
         rows = zip(steps.observations, steps.rewards.tolist(), steps.following, strict=True)
         good = [
-            self._is_sound(before, reward, after, indices[place % count], first_step + place // count * count)
+            self._note(before, reward, after, indices[place % count], first_step + place // count * count)
             for place, (before, reward, after) in enumerate(rows)
         ]
         buffer.add_many(steps.part(np.array(good)))
@@ -141,8 +153,8 @@ class Environments(abc.ABC):
         self._run.record_episode(total, length, env_index=index, step=step)
         self._returns[index], self._lengths[index] = 0.0, 0
 
-    def _is_sound(self, before: Any, reward: float, after: Any, index: int, step: int) -> bool:
-        """Return whether all numbers of a transition are finite; note what is not."""
+    def _note(self, before: Any, reward: float, after: Any, index: int, step: int) -> bool:
+        """Note what is no finite number in a transition; returns whether all are."""
         observed = _finite(before) and _finite(after)
         if not observed:
             words = f"an observation of environment {index} has a number that is not finite"
@@ -163,7 +175,6 @@ class SyncEnvironments(Environments):
             run, one.observation_space, one.action_space, len(envs), checked=checked, frames=frames_of(one)
         )
         self._envs = envs
-        self._block = np.zeros((BLOCK + 1, *self.observations.shape), self.layout.dtype)
         for reason in inexact(envs):
             run.limit_resume(reason)
         for index, env in enumerate(envs):
@@ -172,63 +183,16 @@ class SyncEnvironments(Environments):
     def play(self, act: Act, buffer: ReplayBuffer, before: int, until: int) -> int:
         """Act as `Environments.play` says."""
         self.nonfinite.clear()
-        if buffer.takes_many:
-            return self._play_block(act, buffer, before, until)
-        after = before + len(self._envs)
-        for index, action in enumerate(act(self.observations, before)):
-            observation, reward, terminated, truncated, info = self._envs[index].step(action + self.first_action)
-            if self._take(index, action, (observation, float(reward), terminated, truncated, info), buffer, after):
-                self._report(index, after)
-                self._begin(index, *self._envs[index].reset())
-        return after
-
-    def _play_block(self, act: Act, buffer: ReplayBuffer, before: int, until: int) -> int:
-        """Take several steps and store their transitions together, which costs a fraction of storing each."""
-        if self.says_what_is_allowed:
-            raise RlctlError(f'info["{ACTION_MASK}"] must be there from the first reset on, or never.')
-        block, first_action = self._block, self.first_action
-        block[0] = self.observations
-        actions: list[int] = []
-        rewards: list[float] = []
-        terminations: list[bool] = []
-        ended: list[int] = []
-        step, moment = before, 0
-        while moment == 0 or (step < until and moment < BLOCK and not ended):
-            chosen = act(block[moment], step)
-            moment += 1
-            for index, env in enumerate(self._envs):
-                block[moment, index], reward, terminated, truncated, _ = env.step(chosen[index] + first_action)
-                rewards.append(reward)  # type: ignore[arg-type]
-                terminations.append(terminated)
-                if terminated or truncated:
-                    ended.append(index)
-            actions += chosen
-            step += len(chosen)
-        self._store_block(moment, actions, rewards, terminations, buffer, before)
-        for index in ended:
-            self._report(index, step)
-            self._begin(index, *self._envs[index].reset())
+        step, ended = before, False
+        while step == before or (step < until and not ended):
+            actions = act(self.observations, step)
+            step += len(actions)
+            for index, action in enumerate(actions):
+                if self._take(index, action, self._envs[index].step(self._actions[action]), buffer, step):
+                    ended = True
+                    self._report(index, step)
+                    self._begin(index, *self._envs[index].reset())
         return step
-
-    def _store_block(
-        self,
-        moments: int,
-        actions: list[int],
-        rewards: list[float],
-        terminated: list[bool],
-        buffer: ReplayBuffer,
-        before: int,
-    ) -> None:
-        block, shape, count = self._block, self.layout.shape, len(self)
-        for index in range(count):
-            self._returns[index] += sum(rewards[index::count])
-            self._lengths[index] += moments
-        steps = Steps(
-            block[:moments].reshape(-1, *shape), np.array(actions), np.array(rewards, np.float32),
-            block[1 : moments + 1].reshape(-1, *shape), np.array(terminated),
-        )  # fmt: skip
-        self._add(steps, buffer, before + count, range(count))
-        self.observations[...] = block[moments]
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""

@@ -33,13 +33,13 @@ def why_not_fast(settings: DqnHyperparameters, device: torch.device, dtype: str,
 
 
 def caches_targets(settings: DqnHyperparameters) -> bool:
-    """Return whether transitions are drawn so often between two updates of the target network that targets are kept.
+    """Return whether the targets of a whole buffer are worked out for less than those of the batches between two syncs.
 
-    With d draws for each transition of the buffer a share of 1 - (1 - exp(-d)) / d has been worked out before: 21 % for
-    d = 0.5, less than which does not pay for the keeping. What double Q-learning asks for changes with every update.
+    That costs a forward pass over each transition; by twice as many drawn ones it pays beyond doubt. What double Q-learning
+    asks for changes with every update.
     """
     updates = settings.target_update_frequency / settings.train_frequency * settings.gradient_steps
-    return not settings.double and updates * settings.batch_size >= 0.5 * settings.buffer_size
+    return not settings.double and updates * settings.batch_size >= 2 * settings.buffer_size
 
 
 class FastAgent(Agent):
@@ -60,6 +60,7 @@ class FastAgent(Agent):
         self._one = Workspace(sizes, 1)
         self._one_input = self._one.inputs[:, 0]
         self._learning = Workspace(sizes, batch)
+        self._delta = self._learning.deltas[-1].reshape(-1)
         self._columns = np.arange(batch)
 
     def best(self, observation: NDArray[Any]) -> int:
@@ -81,55 +82,55 @@ class FastAgent(Agent):
         settings, learning = self.settings, self._learning
         storage = cast("PackedStorage", buffer.storage)
         batch = storage.rows.take(drawn.rows, axis=0)
-        targets = self._targets(batch, drawn.rows, storage)
-        learning.use(len(batch))
-        np.copyto(learning.inputs, batch[:, storage.observation].T)
-        outputs = learning.forward(self._online.matrices)
-        chosen = batch[:, storage.action].astype(np.intp) * len(batch) + self._columns  # places in the flat outputs
-        values = outputs.take(chosen)
+        targets = self._targets(batch, storage) if storage.target is None else self._kept(batch, buffer, drawn.rows)
+        learning.inputs[...] = batch[:, storage.observation].T
+        outputs = learning.forward(self._online.matrices).reshape(-1)
+        chosen = batch[:, storage.action].astype(np.intp)
+        chosen *= len(batch)
+        chosen += self._columns  # places in the outputs, which lie action by action
+        values = outputs[chosen]
         errors = values - targets
         derivative, loss = _loss(errors, drawn.weights, settings.loss)
         if settings.on_nan != "ignore" and not math.isfinite(loss):
             return Update(loss, values, errors, is_finite=False)
-        delta = learning.deltas[-1]
-        delta.fill(0.0)
-        delta.put(chosen, derivative)
+        self._delta.fill(0.0)
+        self._delta[chosen] = derivative
         learning.backward(self._online.matrices, self._gradients)
-        self._clip()
+        if settings.max_grad_norm is not None:
+            self._clip(settings.max_grad_norm)
         self.optimizer.step()
         return Update(loss, values, errors)
 
-    def _targets(self, batch: Floats, rows: Rows, storage: PackedStorage) -> Floats:
-        """Return what the values of the taken actions should be, (batch,); what was worked out before is taken from there."""
-        if storage.target is None:
-            return self._worked_out(batch, storage)
-        targets = batch[:, storage.target]
-        unknown = np.flatnonzero(np.isnan(targets))
-        if len(unknown):
-            targets[unknown] = found = self._worked_out(batch[unknown], storage)
-            storage.rows[rows[unknown], storage.target] = found
-        return targets
-
-    def _worked_out(self, batch: Floats, storage: PackedStorage) -> Floats:
-        """Return the targets of transitions, (count,), from the target network."""
+    def _targets(self, batch: Floats, storage: PackedStorage) -> Floats:
+        """Return what the values of the taken actions should be, (batch,), from the target network."""
         asking = self._learning  # one memory for both, as a second one would not fit the cache
-        asking.use(len(batch))
-        np.copyto(asking.inputs, batch[:, storage.next_observation].T)
+        asking.inputs[...] = batch[:, storage.next_observation].T
         if self.settings.double:
             best = asking.forward(self._online.matrices).argmax(axis=0)
-            next_values = asking.forward(self._target.matrices)[best, self._columns[: len(batch)]]
+            next_values = asking.forward(self._target.matrices)[best, self._columns]
         else:
             next_values = np.maximum.reduce(asking.forward(self._target.matrices), axis=0)
         targets: Floats = next_values * batch[:, storage.bootstrap] + batch[:, storage.reward]
         return targets
 
-    def _clip(self) -> None:
+    def _kept(self, batch: Floats, buffer: ReplayBuffer, drawn: Rows) -> Floats:
+        """Return the targets that are kept beside the transitions; if one is missing, all that are get worked out first."""
+        storage = cast("PackedStorage", buffer.storage)
+        targets = batch[:, storage.target]
+        if storage.num_missing and math.isnan(np.vdot(targets, targets)):  # which is NaN if one of them is
+            size = len(batch)
+            count = min(storage.num_missing, buffer.size)
+            for rows in buffer.newest(-(-count // size) * size).reshape(-1, size):
+                storage.rows[rows, storage.target] = self._targets(storage.rows.take(rows, axis=0), storage)
+            storage.num_missing = 0
+            targets = storage.rows[drawn, storage.target]
+        return targets
+
+    def _clip(self, limit: float) -> None:
         """Scale the gradient to the greatest norm that it may have."""
-        limit = self.settings.max_grad_norm
-        if limit is not None:
-            norm = math.sqrt(float(self._gradient.dot(self._gradient)))
-            if norm > limit:
-                self._gradient *= limit / (norm + 1e-6)
+        norm = math.sqrt(float(self._gradient.dot(self._gradient)))
+        if norm > limit:
+            self._gradient *= limit / (norm + 1e-6)
 
     def update_target(self) -> None:
         """Move the target network by `tau` towards the online one."""

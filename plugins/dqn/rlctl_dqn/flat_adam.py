@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from rlctl_dqn.config import DqnHyperparameters
@@ -16,7 +17,8 @@ class FlatAdam:
     def __init__(self, parameters: Floats, gradient: Floats, settings: DqnHyperparameters) -> None:
         self._parameters, self._gradient = [torch.from_numpy(parameters)], [torch.from_numpy(gradient)]
         self._first, self._second = [torch.zeros_like(self._parameters[0])], [torch.zeros_like(self._parameters[0])]
-        self._steps = [torch.zeros(())]
+        self._count = np.zeros(1, np.float32)  # numpy's, as it adds at a fraction of what an operation of PyTorch costs
+        self._steps = [torch.from_numpy(self._count)[0]]
         self._arguments: dict[str, Any] = {
             "lr": settings.learning_rate, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0,
             "eps": settings.optimizer_epsilon, "amsgrad": False, "maximize": False,
@@ -24,7 +26,7 @@ class FlatAdam:
 
     def step(self) -> None:
         """Take a step along the gradient that is in the memory now."""
-        self._steps[0] += 1
+        self._count[0] += 1
         torch._fused_adam_(
             self._parameters, self._gradient, self._first, self._second, [], self._steps, **self._arguments
         )

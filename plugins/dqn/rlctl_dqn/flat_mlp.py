@@ -8,10 +8,8 @@ reference, and a test holds this to it.
 
 from __future__ import annotations
 
-import functools
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,10 +17,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 Floats = NDArray[np.float32]
-
-_FEW = 16
-"""Up to so many observations the call of a function of PyTorch costs more than its work."""
-_relu_gradient = torch.ops.aten.threshold_backward.grad_input
 
 
 class FlatMlp:
@@ -57,76 +51,46 @@ class FlatMlp:
                 start += outputs * (inputs + 1)
 
 
-class _Layout:
-    """Views of a workspace's memory for one size of batch: what a forward pass reads and writes, layer by layer."""
-
-    def __init__(self, memory: Sequence[Floats], sizes: Sequence[int], batch: int) -> None:
-        shapes = [(size + 1, batch) for size in sizes[:-1]]
-        views = zip(memory, shapes, strict=True)
-        self.activations = [flat[: rows * columns].reshape(rows, columns) for flat, (rows, columns) in views]
-        self.inputs = self.activations[0][:-1]
-        self.hidden = [layer[:-1] for layer in self.activations[1:]]
-        self.tensors = [torch.from_numpy(layer) for layer in self.hidden]
-        self.rectify = [_rectifier(layer) for layer in self.hidden]
-        self.outputs: Floats = np.zeros((sizes[-1], batch), np.float32)
-
-    def begin(self) -> None:
-        """Write the last row of each layer, the input of the biases: another layout has had the memory."""
-        for layer in self.activations:
-            layer[-1] = 1.0
-
-
-def _rectifier(layer: Floats) -> Callable[[], Any]:
-    """Return what sets the negative numbers of a layer's outputs, (size, batch), to 0."""
-    if layer.shape[1] <= _FEW:
-        return functools.partial(np.maximum, layer, np.zeros_like(layer), out=layer)
-    return torch.from_numpy(layer).relu_
-
-
 class Workspace:
-    """The memory of forward and backward passes over batches of up to `batch`."""
+    """The memory of forward and backward passes over batches of `batch`."""
 
     def __init__(self, sizes: Sequence[int], batch: int) -> None:
-        self._sizes = tuple(sizes)
-        self._memory: list[Floats] = [np.zeros((size + 1) * batch, np.float32) for size in sizes[:-1]]
-        self._layouts: dict[int, _Layout] = {}
-        self.deltas: list[Floats] = [np.zeros((size, batch), np.float32) for size in sizes[1:]]
-        self._delta_tensors = [torch.from_numpy(delta) for delta in self.deltas]
-        self._layout = self._layouts[batch] = _Layout(self._memory, self._sizes, batch)
-        self._layout.begin()
-
-    def use(self, batch: int) -> None:
-        """Lay the memory out for a batch of this size; needed before a `forward` of another size than the last one."""
-        if batch not in self._layouts:
-            self._layouts[batch] = _Layout(self._memory, self._sizes, batch)
-        if self._layout is not self._layouts[batch]:
-            self._layout = self._layouts[batch]
-            self._layout.begin()
-
-    @property
-    def inputs(self) -> Floats:
+        self._activations: list[Floats] = [np.ones((size + 1, batch), np.float32) for size in sizes[:-1]]
+        """What goes into each layer; the last row is the input of its biases, always 1."""
+        self.inputs: Floats = self._activations[0][:-1]
         """Where the inputs go, (size, batch)."""
-        return self._layout.inputs
+        self._hidden = [layer[:-1] for layer in self._activations[1:]]
+        self._zeros: Floats = np.zeros((max(sizes[1:]), batch), np.float32)
+        """What outputs are compared with: as many numbers, as numpy has no fast way to compare with one."""
+        self._outputs: Floats = np.zeros((sizes[-1], batch), np.float32)
+        self.deltas: list[Floats] = [np.zeros((size, batch), np.float32) for size in sizes[1:]]
 
     def forward(self, matrices: Sequence[Floats]) -> Floats:
         """Return the outputs for `inputs`, (outputs, batch); the memory is used again by the next call."""
-        layout = self._layout
-        # The last matrix is left over by the shorter lists.
-        for matrix, before, hidden, rectify in zip(
-            matrices, layout.activations, layout.hidden, layout.rectify, strict=False
-        ):
+        *inner, last = matrices
+        for matrix, before, hidden in zip(inner, self._activations, self._hidden, strict=False):
             matrix.dot(before, hidden)
-            rectify()
-        matrices[-1].dot(layout.activations[-1], layout.outputs)
-        return layout.outputs
+            np.maximum(hidden, self._zeros[: len(hidden)], out=hidden)
+        return last.dot(self._activations[-1], self._outputs)
 
     def backward(self, matrices: Sequence[Floats], gradients: Sequence[Floats]) -> None:
-        """Write the gradient for `deltas[-1]`, the derivative of the loss by the outputs, after a `forward` of a full batch."""
-        layout = self._layout
+        """Write the gradient for `deltas[-1]`, the derivative of the loss by the outputs; it uses up what `forward` left."""
         for index in range(len(matrices) - 1, -1, -1):
             delta = self.deltas[index]
-            delta.dot(layout.activations[index].T, gradients[index])
+            delta.dot(self._activations[index].T, gradients[index])
             if index:
-                matrices[index][:, :-1].T.dot(delta, self.deltas[index - 1])
-                below, hidden = self._delta_tensors[index - 1], layout.tensors[index - 1]
-                _relu_gradient(below, hidden, 0, grad_input=below)
+                below = self.deltas[index - 1]
+                matrices[index][:, :-1].T.dot(delta, below)
+                _stop_where_zero(below, self._hidden[index - 1])
+
+
+def _stop_where_zero(delta: Floats, hidden: Floats) -> None:
+    """Set a derivative to 0 where a layer's outputs, which are not negative, are 0; both are (size, batch).
+
+    The outputs become a mask: as integers, negated, all but 0 have the sign bit set, which is then shifted over all bits. A
+    comparison would give booleans, whose way back to floats takes twice as long.
+    """
+    mask, bits = hidden.view(np.int32), delta.view(np.int32)
+    np.negative(mask, out=mask)
+    np.right_shift(mask, 31, out=mask)
+    np.bitwise_and(bits, mask, out=bits)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from rlctl_dqn.device_copy import DeviceCopy
 from rlctl_dqn.memory import available_bytes, require_memory
 
 COUNT_BYTES = 4
@@ -31,6 +33,8 @@ class FramePool:
         self._counts = np.zeros(0, np.int32)
         self._used = 0  # no place from here on was ever given away
         self._free: list[int] = []
+        self._device: torch.device | None = None
+        self._copies: list[DeviceCopy] = []
 
     def __len__(self) -> int:
         """Return the number of frames that are referred to."""
@@ -45,6 +49,11 @@ class FramePool:
         """Take the memory for the first frames; whoever calls it has asked whether it is there."""
         self._extend(self._first)
 
+    def copy_to(self, device: torch.device) -> None:
+        """From now on have a copy of everything on the device."""
+        self._device = device
+        self._copies = [DeviceCopy({"frames": block}, device) for block in self._blocks]
+
     def add(self, frame: bytes) -> int:
         """Return a place for a frame, to which there is one reference now; raises RlctlError if memory has run out."""
         if not self._free and self._used == self.room:
@@ -55,7 +64,10 @@ class FramePool:
             place = self._used
             self._used += 1
         block = bisect.bisect_right(self._starts, place) - 1
-        self._blocks[block][place - self._starts[block]] = np.frombuffer(frame, np.uint8)
+        here = place - self._starts[block]
+        self._blocks[block][here] = np.frombuffer(frame, np.uint8)
+        if self._copies:
+            self._copies[block].changed((here,))
         self._counts[place] = 1
         return place
 
@@ -80,6 +92,20 @@ class FramePool:
             frames[here] = block[places[here] - start]
         return frames
 
+    def take_copied(self, places: torch.Tensor) -> torch.Tensor:
+        """Return the frames at `places` (...), of the device that there is a copy on, (..., size)."""
+        flat = places.flatten()
+        frames = self._copied(0, flat)
+        for block, start in enumerate(self._starts[1:], 1):
+            # Asked of every block, as to look at who needs which would be to wait for the device.
+            frames = torch.where((flat >= start)[:, None], self._copied(block, flat), frames)
+        return frames.reshape(*places.shape, self._size)
+
+    def _copied(self, block: int, places: torch.Tensor) -> torch.Tensor:
+        """Return frames (count, size) of a block; for places (count,) outside of it, any of its frames."""
+        inside = (places - self._starts[block]).clamp(0, len(self._blocks[block]) - 1)
+        return self._copies[block].take(inside)["frames"]
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the frames and the order in which places are given away, as data; not the references."""
         blocks = zip(self._starts, self._blocks, strict=True)
@@ -95,6 +121,8 @@ class FramePool:
             self._grow()
         for own, block in zip(self._blocks, saved, strict=False):
             own[: len(block)] = block
+        for copy, block in zip(self._copies, saved, strict=False):
+            copy.changed(range(len(block)))
         self._used = sum(map(len, saved))
         self._free = state["free"].tolist()
         self._counts = np.bincount(references, minlength=self.room).astype(np.int32)
@@ -109,3 +137,5 @@ class FramePool:
         self._starts.append(self.room)
         self._blocks.append(np.zeros((count, self._size), np.uint8))
         self._counts = np.concatenate([self._counts, np.zeros(count, np.int32)])
+        if self._device is not None:
+            self._copies.append(DeviceCopy({"frames": self._blocks[-1]}, self._device))

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlctl_dqn.device_copy import to_device
 from rlctl_dqn.frame_pool import COUNT_BYTES, FramePool
 from rlctl_dqn.n_step import Transition
-from rlctl_dqn.storage import Batch, ColumnStorage, Rows, to_device
+from rlctl_dqn.storage import Batch, ColumnStorage, Rows
 
 _STACKS = ("observations", "next_observations")
 _SPARE = 8
@@ -64,6 +65,11 @@ class FrameStorage:
         self._empty()
         self._pool.allocate()
 
+    def copy_to(self, device: torch.device) -> None:
+        """From now on have a copy of everything on the device, from which batches are taken."""
+        self._columns.copy_to(device)
+        self._pool.copy_to(device)
+
     def _empty(self) -> None:
         """Let no row refer to a frame."""
         for name in _STACKS:
@@ -100,11 +106,16 @@ class FrameStorage:
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
-        taken = self._columns.take(rows)
-        for name in _STACKS:
-            taken[name] = self._pool.take(taken[name]).reshape(-1, *self._shape)
-        tensors = {name: to_device(array, device) for name, array in taken.items()}
-        return Batch(**tensors, weights=None if weights is None else to_device(weights, device))
+        copy = self._columns.copy
+        if copy is None:
+            here = self._columns.take(rows)
+            here |= {name: self._pool.take(here[name]) for name in _STACKS}
+            taken = {name: to_device(array, device) for name, array in here.items()}
+        else:
+            taken = copy.take(to_device(rows, device))
+            taken |= {name: self._pool.take_copied(taken[name]) for name in _STACKS}
+        taken |= {name: taken[name].reshape(-1, *self._shape) for name in _STACKS}
+        return Batch(**taken, weights=None if weights is None else to_device(weights, device))
 
     def forget_targets(self) -> None:
         """There are none: only the fast agent keeps them."""

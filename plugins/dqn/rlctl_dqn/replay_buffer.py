@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from rlctl import RlctlError
+from rlctl_dqn.device_copy import has_room
 from rlctl_dqn.frame_storage import FrameStorage
 from rlctl_dqn.memory import available_bytes, require_memory
 from rlctl_dqn.n_step import NStepReturns, Transition
@@ -59,12 +60,16 @@ class ReplayBuffer:
             self.storage = PackedStorage(capacity, shape, num_masked=masked_actions, caches_targets=caches_targets)
         else:
             self.storage = ColumnStorage(capacity, shape, dtype, num_masked=masked_actions)
-        self.takes_many = self._n_step is None and masked_actions is None and dtype == "float32"
-        """Whether `add_many` may be called."""
+        self.has_masks = masked_actions is not None
         needed = capacity * self.storage.row_bytes + self._extra_bytes(capacity)
         hint = f"Set hyperparameters.buffer_size, {capacity}, lower."
         require_memory(f"a replay buffer of {capacity} transitions", needed, available_bytes(), hint)
         self.storage.allocate()
+        self.place = "the host's"
+        """Whose memory batches are taken from, in words."""
+        if has_room(device, needed):
+            self.storage.copy_to(device)
+            self.place = "the device's"
 
     def _extra_bytes(self, capacity: int) -> int:
         """Return what there is beside the rows of the transitions."""
@@ -77,7 +82,6 @@ class ReplayBuffer:
         reward: float,
         next_observation: NDArray[Any],
         terminated: bool,
-        *,
         truncated: bool = False,
         env_index: int = 0,
         mask: NDArray[np.bool_] | None = None,
@@ -93,7 +97,7 @@ class ReplayBuffer:
             self._store(complete, env_index)
 
     def add_many(self, steps: Steps) -> None:
-        """Store steps in their order; for a buffer that `takes_many`."""
+        """Store steps in their order, in a buffer of vectors, of one step, without masks."""
         fits = self.capacity - self._next
         while len(steps.actions) > fits:
             self._add_here(steps.part(slice(fits)))
@@ -119,6 +123,13 @@ class ReplayBuffer:
         """Count so many transitions that have been written where the next ones go."""
         self._next = (self._next + count) % self.capacity
         self.size = min(self.size + count, self.capacity)
+
+    def newest(self, count: int) -> Rows:
+        """Return where the `count` transitions lie that were stored last, in their order, (count,).
+
+        Of more than there are, the places before them.
+        """
+        return np.arange(self._next - count, self._next) % self.capacity
 
     def draw(self, uniforms: NDArray[np.float64], importance: float = 0.0) -> Drawn:
         """Return where the transitions for numbers from [0, 1), (batch,), lie: uniformly, with replacement.

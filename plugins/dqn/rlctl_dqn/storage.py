@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rlctl_dqn.device_copy import DeviceCopy, to_device
 from rlctl_dqn.n_step import Transition
 
 Rows = NDArray[np.int64]
@@ -57,6 +58,9 @@ class Storage(Protocol):
     def allocate(self) -> None:
         """Take the memory."""
 
+    def copy_to(self, device: torch.device) -> None:
+        """From now on have a copy of everything on the device, from which batches are taken."""
+
     def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
         """Put a transition of an environment into row `at`."""
 
@@ -98,10 +102,17 @@ class PackedStorage:
         self.row_bytes = self._width * np.dtype(np.float32).itemsize
         self.shapes: dict[str, tuple[int, ...]] = {"rows": (self._width,)}
         self.rows: NDArray[np.float32] = np.zeros((0, self._width), np.float32)
+        self.num_missing = 0
+        """How many of the transitions, those that were written last, have no target."""
+        self._copy: DeviceCopy | None = None
 
     def allocate(self) -> None:
         """Take the memory."""
         self.rows = np.zeros((self._capacity, self._width), np.float32)
+
+    def copy_to(self, device: torch.device) -> None:
+        """From now on have a copy of everything on the device, from which batches are taken."""
+        self._copy = DeviceCopy({"rows": self.rows}, device)
 
     def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
         """Put a transition into row `at`."""
@@ -116,7 +127,10 @@ class PackedStorage:
             row[self.mask] = 1.0 if mask is None else mask
             row[self.next_mask] = 1.0 if next_mask is None else next_mask
         if self.target is not None:
-            row[self.target] = np.nan
+            row[self.target] = math.nan
+            self.num_missing += 1
+        if self._copy is not None:
+            self._copy.changed((at,))
 
     def write_many(self, at: int, steps: Steps, gamma: float) -> None:
         """Put transitions of one step without masks into the rows from `at` on; they do not reach over the end."""
@@ -127,16 +141,23 @@ class PackedStorage:
         rows[:, self.action], rows[:, self.reward] = steps.actions, steps.rewards
         rows[:, self.bootstrap] = np.where(steps.terminated, 0.0, gamma)
         if self.target is not None:
-            rows[:, self.target] = np.nan
+            rows[:, self.target] = math.nan
+            self.num_missing += count
+        if self._copy is not None:
+            self._copy.changed(range(at, at + count))
 
     def forget_targets(self) -> None:
         """Forget the targets that were worked out for the transitions: the target network is another one."""
         if self.target is not None:
-            self.rows[:, self.target] = np.nan
+            self.rows[:, self.target] = math.nan
+            self.num_missing = self._capacity
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
-        matrix = to_device(self.rows.take(rows, axis=0), device)
+        if self._copy is None:
+            matrix = to_device(self.rows.take(rows, axis=0), device)
+        else:
+            matrix = self._copy.take(to_device(rows, device))["rows"]
         return Batch(
             self._shaped(matrix[:, self.observation]),
             matrix[:, self.action : self.action + 1].long(),
@@ -157,7 +178,12 @@ class PackedStorage:
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become what `state` returned, for the same `shapes`."""
-        self.rows[: len(state["rows"])] = state["rows"]
+        rows = self.rows[: len(state["rows"])]
+        rows[...] = state["rows"]
+        if self.target is not None:
+            self.num_missing = int(np.isnan(rows[:, self.target]).sum())
+        if self._copy is not None:
+            self._copy.changed(range(len(rows)))
 
 
 class ColumnStorage:
@@ -178,10 +204,16 @@ class ColumnStorage:
         self.shapes = {name: inner for name, (inner, _) in self._kinds.items()}
         self.arrays: dict[str, NDArray[Any]] = {}
         """The memory by name, (capacity, ...) each."""
+        self.copy: DeviceCopy | None = None
+        """What is on the device, if anything is."""
 
     def allocate(self) -> None:
         """Take the memory."""
         self.arrays = {name: np.zeros((self._capacity, *inner), kind) for name, (inner, kind) in self._kinds.items()}
+
+    def copy_to(self, device: torch.device) -> None:
+        """From now on have a copy of everything on the device, from which batches are taken."""
+        self.copy = DeviceCopy(self.arrays, device)
 
     def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
         """Put a transition into row `at`."""
@@ -193,10 +225,15 @@ class ColumnStorage:
         if "masks" in columns:
             columns["masks"][at] = True if mask is None else mask
             columns["next_masks"][at] = True if next_mask is None else next_mask
+        if self.copy is not None:
+            self.copy.changed((at,))
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
-        taken = {name: to_device(array, device) for name, array in self.take(rows).items()}
+        if self.copy is None:
+            taken = {name: to_device(array, device) for name, array in self.take(rows).items()}
+        else:
+            taken = self.copy.take(to_device(rows, device))
         return Batch(**taken, weights=None if weights is None else to_device(weights, device))
 
     def take(self, rows: Rows) -> dict[str, NDArray[Any]]:
@@ -214,11 +251,5 @@ class ColumnStorage:
         """Become what `state` returned, for the same `shapes`."""
         for name, column in self.arrays.items():
             column[: len(state[name])] = state[name]
-
-
-def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return an array as a tensor; on its way to a GPU nobody waits for it."""
-    tensor = torch.from_numpy(array)
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+        if self.copy is not None:
+            self.copy.changed(range(len(state["actions"])))

@@ -132,7 +132,7 @@ class AsyncEnvironments(Environments):
             ended = bool(terminated[index] or truncated[index])
             info = _of(infos["final_info"] if ended else infos, index)
             following = infos["final_obs"][index] if ended else observations[index]
-            result = (following, float(rewards[index]), bool(terminated[index]), bool(truncated[index]), info)
+            result = (following, rewards[index], bool(terminated[index]), bool(truncated[index]), info)
             if self._take(index, action, result, buffer, after):
                 self._report(index, after)
                 self._begin(index, observations[index], _of(infos, index))

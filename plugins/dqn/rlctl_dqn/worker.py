@@ -33,7 +33,7 @@ from rlctl_dqn.replay_buffer import ReplayBuffer
 from rlctl_dqn.vector_environments import make_environments
 
 METRICS_EVERY = 100
-"""Updates from one report of the loss to the next; reading it more often would wait for a GPU."""
+"""Updates from one report of the loss to the next; to read it, and whether it is finite, is to wait for a GPU."""
 
 
 class DqnWorker:
@@ -73,6 +73,7 @@ class Training:
         self._device = device
         self.step = 0
         self.updates = 0
+        self._block = BLOCK * len(self.envs)
         self._limits = [limit for limit in (run.total_timesteps, run.info.config.get("stop_at")) if limit is not None]
         self._exploration_step: int | None = None
         self._has_skipped = False
@@ -99,10 +100,14 @@ class Training:
             "masked_actions": envs.num_actions if envs.says_what_is_allowed else None,
             "caches_targets": isinstance(self.agent, FastAgent) and caches_targets(settings),
         }  # fmt: skip
-        if not settings.prioritized:
-            return ReplayBuffer(settings.buffer_size, envs.layout.shape, device, **arguments)
-        arguments |= {"exponent": settings.priority_exponent, "epsilon": settings.priority_epsilon}
-        return PrioritizedReplayBuffer(settings.buffer_size, envs.layout.shape, device, **arguments)
+        kind: type[ReplayBuffer] = ReplayBuffer
+        if settings.prioritized:
+            kind = PrioritizedReplayBuffer
+            arguments |= {"exponent": settings.priority_exponent, "epsilon": settings.priority_epsilon}
+        buffer = kind(settings.buffer_size, envs.layout.shape, device, **arguments)
+        if device.type != "cpu":
+            print(f"rlctl: replay: in {buffer.place} memory", file=sys.stderr, flush=True)
+        return buffer
 
     def iterate(self) -> None:
         """Take some steps, up to where something falls due, and the updates that do."""
@@ -125,9 +130,13 @@ class Training:
 
     def _next_due(self, step: int) -> int:
         """Return the step up to which nothing has to be done but acting: no update, no budget used up, no limit reached."""
-        frequencies = self.settings.train_frequency, self.settings.target_update_frequency
-        due = [step - step % every + every for every in frequencies]
-        return min(*due, *(limit for limit in self._limits if limit > step), step + BLOCK * len(self.envs))
+        settings, due = self.settings, step + self._block
+        for every in (settings.train_frequency, settings.target_update_frequency):
+            due = min(due, step - step % every + every)
+        for limit in self._limits:
+            if step < limit < due:
+                due = limit
+        return due
 
     def _update(self, step: int) -> None:
         buffer, settings = self.buffer, self.settings
@@ -141,6 +150,8 @@ class Training:
             buffer.set_priorities(drawn.rows, learned.errors_here())
         self.updates += 1
         if self.updates % METRICS_EVERY == 0:
+            if count := self.agent.left_out():
+                self._not_finite(f"of the last {METRICS_EVERY} updates {count} had a loss that is not finite", step)
             schedule = {"train/exploration_rate": self.agent.epsilon(step), "train/updates": self.updates}
             self._run.record_metrics({**learned.metrics(), **schedule}, step=step)
         every = settings.diagnostics_every

@@ -117,10 +117,11 @@ def test_what_it_does_not_do_is_said(said):
 
 
 def test_targets_are_kept_where_transitions_are_drawn_often_enough():
-    """CleanRL's hyper-parameters do; a large buffer, and double learning, whose targets change all the time, do not."""
-    assert caches_targets(DqnHyperparameters())
-    assert not caches_targets(DqnHyperparameters(buffer_size=100_000))
-    assert not caches_targets(DqnHyperparameters(double=True))
+    """An update every step does; one in ten, a large buffer, and double learning, whose targets always change, do not."""
+    assert caches_targets(DqnHyperparameters(train_frequency=1))
+    assert not caches_targets(DqnHyperparameters())
+    assert not caches_targets(DqnHyperparameters(train_frequency=1, buffer_size=100_000))
+    assert not caches_targets(DqnHyperparameters(train_frequency=1, double=True))
 
 
 def test_a_transition_that_took_the_place_of_another_has_a_target_of_its_own():
