@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rlctl import Problem
 from rlctl.errors import did_you_mean
+from rlctl_sb3.network import DOTTED, activation_problems, network_problems
 
-ACTIVATIONS = ("relu", "tanh", "elu", "silu")
 NOISES = ("normal", "ornstein_uhlenbeck")
 SCHEDULES = ("linear",)
 NORMALIZE = {
@@ -17,12 +16,11 @@ NORMALIZE = {
     "norm_obs_keys": list,
 }  # fmt: skip
 """Arguments of VecNormalize, and what they are."""
-_DOTTED = re.compile(r"[\w.]+:[\w.]+")
 _CLASS_KEYS = ("features_extractor_class", "optimizer_class")
 
 
-def problems_in(hyperparameters: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield everything that has the right kind but no meaning to SB3."""
+def problems_in(hyperparameters: Mapping[str, Any], algorithm: str) -> Iterator[Problem]:
+    """Yield everything that has the right kind but no meaning to SB3's algorithm."""
     for name, value in hyperparameters.items():
         path = f"hyperparameters.{name}"
         if name == "action_noise" and isinstance(value, Mapping):
@@ -31,6 +29,9 @@ def problems_in(hyperparameters: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _numbers(path, value, ("sigma", "mean"))
         elif name == "normalize":
             yield from _normalize(path, value)
+        elif name == "network":
+            if value is not None:
+                yield from network_problems(hyperparameters, algorithm)
         elif name == "policy_kwargs" and isinstance(value, Mapping):
             yield from _policy(path, value)
         elif isinstance(value, Mapping) and name not in ("replay_buffer_kwargs", "rollout_buffer_kwargs"):
@@ -53,16 +54,15 @@ def _normalize(path: str, value: Any) -> Iterator[Problem]:
 
 
 def _policy(path: str, value: Mapping[str, Any]) -> Iterator[Problem]:
-    activation = value.get("activation_fn")
-    if isinstance(activation, str) and not _DOTTED.fullmatch(activation):
-        yield from _choice(f"{path}.activation_fn", activation, ACTIVATIONS)
+    if value.get("activation_fn") is not None:
+        yield from activation_problems(f"{path}.activation_fn", value["activation_fn"])
     for key in _CLASS_KEYS:
         if isinstance(value.get(key), str):
             yield from _class_name(f"{path}.{key}", value[key])
 
 
 def _class_name(path: str, value: str) -> Iterator[Problem]:
-    if not _DOTTED.fullmatch(value):
+    if not DOTTED.fullmatch(value):
         yield Problem(path, f'expected a class as "package.module:Class", got "{value}"')
 
 

@@ -68,4 +68,4 @@ def rlctl_workers() -> list[WorkerDescriptor]:
 def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Problem]:
     from rlctl_sb3.checks import problems_in
 
-    return problems_in(config.hyperparameters) if worker.name == "sb3" else ()
+    return problems_in(config.hyperparameters, config.algo or "") if worker.name == "sb3" else ()

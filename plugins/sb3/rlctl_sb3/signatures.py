@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rlctl import NotAvailableError, Parameter
+from rlctl_sb3.network import NETWORK
 
 # What a constructor takes that is not the algorithm's: rlctl's own configuration carries it, or it is no value.
 _NOT_SETTINGS = {"self", "env", "seed", "device", "verbose", "tensorboard_log", "monitor_wrapper", "_init_setup_model"}
@@ -40,7 +41,7 @@ NORMALIZE = Parameter(
 @functools.cache
 def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
     """Return what can be set of an SB3 algorithm (`ppo`, `sac`, ...) and around it; raises NotAvailableError without SB3."""
-    return (*constructor_parameters(algorithm), NORMALIZE)
+    return (*constructor_parameters(algorithm), NETWORK, NORMALIZE)
 
 
 @functools.cache

@@ -14,8 +14,11 @@ from torch import nn
 
 from rlctl import Parameter
 from rlctl.descriptors import resolve
+from rlctl_sb3.network import policy_kwargs
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "silu": nn.SiLU}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky_relu": nn.LeakyReLU,
+}  # fmt: skip
 _NOISES = {"normal": NormalActionNoise, "ornstein_uhlenbeck": OrnsteinUhlenbeckActionNoise}
 
 
@@ -23,8 +26,9 @@ def constructor_arguments(
     values: Mapping[str, Any], parameters: tuple[Parameter, ...], num_actions: int
 ) -> dict[str, Any]:
     """Return the keyword arguments of SB3's constructor; `num_actions` is the size of a continuous action, else 0."""
+    said = {**values, "policy_kwargs": policy_kwargs(values)}
     return {
-        parameter.name: _converted(parameter, values[parameter.name], num_actions)
+        parameter.name: _converted(parameter, said[parameter.name], num_actions)
         for parameter in parameters
     }  # fmt: skip
 

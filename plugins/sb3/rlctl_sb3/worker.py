@@ -77,7 +77,7 @@ class Sb3Worker:
 
 def _make_envs(run: Run) -> VecEnv:
     """Return the training environments, monitored, and normalised if that is asked for."""
-    envs = DummyVecEnv([lambda: Monitor(make_env(run.env, render_mode=None))] * (run.env.get("num_envs") or 1))
+    envs = DummyVecEnv([lambda: Monitor(make_env(run.env))] * (run.env.get("num_envs") or 1))
     for reason in inexact(envs.envs):
         run.limit_resume(reason)
     normalize = run.hyperparameters.get("normalize")

@@ -38,7 +38,7 @@ def test_settings_that_have_meaning_are_not_refused():
         "policy_kwargs": {"activation_fn": "tanh", "optimizer_class": "torch.optim:AdamW", "net_arch": [64, 64]},
         "replay_buffer_class": "stable_baselines3:HerReplayBuffer",
     }
-    assert list(problems_in(settings)) == []
+    assert list(problems_in(settings, "td3")) == []
 
 
 def test_a_linear_schedule_goes_from_its_start_to_its_end():
@@ -105,11 +105,13 @@ def test_every_setting_of_sb3s_constructor_can_be_set(algorithm):
 )
 def test_what_vecnormalize_does_not_take_is_refused(said, path):
     """Unknown arguments and wrong kinds are named before anything starts."""
-    assert [problem.path for problem in problems_in({"normalize": said})] == [f"hyperparameters.normalize.{path}"]
+    assert [problem.path for problem in problems_in({"normalize": said}, "ppo")] == [
+        f"hyperparameters.normalize.{path}"
+    ]
 
 
 def test_what_vecnormalize_takes_is_taken():
     """On, off, and a mapping of its arguments."""
     assert [
-        list(problems_in({"normalize": value})) for value in (True, False, {"norm_reward": False, "gamma": 0.9})
+        list(problems_in({"normalize": value}, "ppo")) for value in (True, False, {"norm_reward": False, "gamma": 0.9})
     ] == [[], [], []]
