@@ -44,7 +44,7 @@ $(VENV)/.run: $(VENV)/.made $(PROJECTS)
 $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) (once)"
 	@$(PIP) install --constraint constraints.txt ale-py hatchling hypothesis import-linter interrogate mypy \
-		pytest pytest-timeout pytest-xdist ruff \
+		pytest pytest-timeout pytest-xdist ruff sb3-contrib \
 		imageio imageio-ffmpeg pygame-ce
 	@touch $@
 

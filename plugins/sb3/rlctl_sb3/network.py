@@ -8,6 +8,7 @@ from typing import Any
 
 from rlctl import Parameter, Problem
 from rlctl.errors import did_you_mean
+from rlctl_sb3.algorithms import ALGORITHMS
 
 ACTIVATIONS = ("relu", "tanh", "elu", "silu", "gelu", "leaky_relu")
 EXTRACTORS = {
@@ -20,8 +21,6 @@ EXTRACTORS = {
 """Features extractors by name; any other class is named by module and attribute."""
 DOTTED = re.compile(r"[\w.]+:[\w.]+")
 
-_CRITICS = {"ppo": "vf", "a2c": "vf", "sac": "qf", "td3": "qf", "ddpg": "qf"}
-"""What SB3 calls the critic beside the actor, `pi`; DQN has one network."""
 _PART_OF_POLICY_KWARGS = {
     "hidden_sizes": "net_arch", "pi": "net_arch", "vf": "net_arch", "qf": "net_arch", "activation": "activation_fn",
     "features_extractor": "features_extractor_class", "share_features_extractor": "share_features_extractor",
@@ -31,7 +30,7 @@ NETWORK = Parameter(
     name="network",
     kinds=("null", "object"),
     default=None,
-    doc="The networks: hidden_sizes, or pi and vf (ppo, a2c), pi and qf (sac, td3, ddpg); activation; features_extractor: a "
+    doc="The networks: hidden_sizes, or pi and vf (as ppo), pi and qf (as sac); activation; features_extractor: a "
     "name, package.module:Class, or {use: one of them, kwargs: {...}}; share_features_extractor. What is not given is SB3's.",
 )
 
@@ -65,7 +64,7 @@ def _extractor(said: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 def network_problems(hyperparameters: Mapping[str, Any], algorithm: str) -> Iterator[Problem]:
     """Yield everything in `network` that has no meaning to this algorithm, or that `policy_kwargs` says as well."""
     network, path = hyperparameters["network"], "hyperparameters.network"
-    critic = _CRITICS.get(algorithm)
+    critic = ALGORITHMS[algorithm].critic
     known = {"hidden_sizes", "activation", "features_extractor"}
     known |= set() if critic is None else {"pi", critic, "share_features_extractor"}
     for key, value in network.items():

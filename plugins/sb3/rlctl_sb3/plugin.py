@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 
 from rlctl import (
-    ActionSpace,
     AlgorithmDescriptor,
     Mode,
     ObservationSpace,
@@ -15,9 +15,8 @@ from rlctl import (
     WorkerDescriptor,
     hookimpl,
 )
+from rlctl_sb3.algorithms import ALGORITHMS, CONTRIB
 
-_DISCRETE, _BOX = ActionSpace.DISCRETE, ActionSpace.BOX
-_ANY = (_DISCRETE, _BOX, ActionSpace.MULTI_DISCRETE, ActionSpace.MULTI_BINARY)
 _OBSERVATIONS = (
     ObservationSpace.VECTOR,
     ObservationSpace.IMAGE,
@@ -26,34 +25,30 @@ _OBSERVATIONS = (
     ObservationSpace.MULTI_BINARY,
     ObservationSpace.DICT,
 )
-_ALGORITHMS: dict[str, tuple[str, tuple[ActionSpace, ...], str, int]] = {
-    "ppo": ("Proximal policy optimization", _ANY, "CartPole-v1", 100_000),
-    "a2c": ("Advantage actor-critic", _ANY, "CartPole-v1", 100_000),
-    "dqn": ("Deep Q-network", (_DISCRETE,), "CartPole-v1", 100_000),
-    "sac": ("Soft actor-critic", (_BOX,), "Pendulum-v1", 20_000),
-    "td3": ("Twin delayed DDPG", (_BOX,), "Pendulum-v1", 20_000),
-    "ddpg": ("Deep deterministic policy gradient", (_BOX,), "Pendulum-v1", 20_000),
-}
 
 
 @hookimpl
 def rlctl_workers() -> list[WorkerDescriptor]:
+    lacking = (
+        None if PathFinder.find_spec(CONTRIB) else "sb3-contrib is not installed: pip install 'rlctl-sb3[contrib]'"
+    )
     return [
         WorkerDescriptor(
             name="sb3",
-            summary="Stable-Baselines3",
+            summary="Stable-Baselines3 and sb3-contrib",
             entry_point="rlctl_sb3.worker:Sb3Worker",
             algorithms=[
                 AlgorithmDescriptor(
                     name=name,
-                    summary=summary,
-                    action_spaces=actions,
+                    summary=algorithm.summary,
+                    action_spaces=algorithm.actions,
                     observation_spaces=_OBSERVATIONS,
                     hyperparameters="rlctl_sb3.signatures:hyperparameters",
-                    default_env=env,
-                    default_total_timesteps=steps,
+                    default_env=algorithm.env,
+                    default_total_timesteps=algorithm.steps,
+                    unavailable=lacking if algorithm.package == CONTRIB else None,
                 )
-                for name, (summary, actions, env, steps) in _ALGORITHMS.items()
+                for name, algorithm in ALGORITHMS.items()
             ],
             requires=("stable-baselines3>=2.4", "torch>=2.3", "gymnasium>=1.0"),
             estimated_memory_mb=500,

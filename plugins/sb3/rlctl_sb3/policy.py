@@ -6,31 +6,41 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from rlctl import RlctlError
 from rlctl.gym.environments import make_env
+from rlctl_sb3.masks import ActionMasks
 
 
 class Sb3Policy:
     """Acts by SB3's own `predict`, on observations that are normalised as in training, by statistics that stand still."""
 
-    def __init__(self, model: BaseAlgorithm) -> None:
+    def __init__(self, model: BaseAlgorithm, *, masked: bool = False) -> None:
         self._model = model
         self._memory: Any = None
+        self._masked = masked
+        self._masks: list[ActionMasks] = []
 
     def make_env(self, env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
-        """Return the environment as it is."""
-        return make_env(env, **kwargs)
+        """Return the environment as it is, but for one that is asked which actions are allowed."""
+        made = make_env(env, **kwargs)
+        if not self._masked:
+            return made
+        self._masks.append(ActionMasks(made))
+        return self._masks[-1]
 
     def act(self, observations: Any, *, greedy: bool, started: Any) -> Any:
         """Return actions for observations (num_envs, ...)."""
         if not greedy and isinstance(self._model, TD3):
             raise RlctlError(f"the policy of {type(self._model).__name__} is deterministic: it has nothing to sample.")
+        allowed = {"action_masks": self._allowed(len(started))} if self._masked else {}
         actions, self._memory = self._model.predict(
-            self._normalized(observations), state=self._memory, episode_start=started, deterministic=greedy
+            self._normalized(observations), state=self._memory, episode_start=started, deterministic=greedy, **allowed
         )
         return actions
 
@@ -47,6 +57,10 @@ class Sb3Policy:
         model.policy.set_training_mode(False)
         seen, _ = model.policy.obs_to_tensor(self._normalized(observations))
         return model.q_net(seen).amax(dim=1).cpu().numpy()
+
+    def _allowed(self, count: int) -> NDArray[np.bool_]:
+        """Return which actions are allowed in the last so many of the environments that were made, (count, num_actions)."""
+        return np.stack([masks.action_masks() for masks in self._masks[-count:]])
 
     def _normalized(self, observations: Any) -> Any:
         normalized = self._model.get_vec_normalize_env()

@@ -13,21 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from rlctl import NotAvailableError, Parameter
+from rlctl_sb3.algorithms import ALGORITHMS, CONTRIB
 from rlctl_sb3.network import NETWORK
 
 # What a constructor takes that is not the algorithm's: rlctl's own configuration carries it, or it is no value.
 _NOT_SETTINGS = {"self", "env", "seed", "device", "verbose", "tensorboard_log", "monitor_wrapper", "_init_setup_model"}
 _KINDS = {
     "int": ("integer",), "float": ("number",), "bool": ("boolean",), "str": ("string",), "dict": ("object",),
-    "tuple": ("array",), "list": ("array",), "None": ("null",), "Schedule": ("object",), "ActionNoise": ("object",),
-    "type": ("string",),
+    "tuple": ("array",), "list": ("array",), "None": ("null",), "Schedule": ("object",), "Callable": ("object",),
+    "ActionNoise": ("object",), "type": ("string",),
 }  # fmt: skip
+_SCHEDULE = 'A number, or {schedule: linear, start: 1e-3, end: 0}: "start" at the first step, "end" at the last.'
 _NOTES = {
-    "Schedule": 'A number, or {schedule: linear, start: 1e-3, end: 0}: "start" at the first step, "end" at the last.',
+    "Schedule": _SCHEDULE,
+    "Callable": _SCHEDULE,
     "ActionNoise": "{use: normal or ornstein_uhlenbeck, sigma: 0.1}: noise added to actions while training.",
     "type": 'A class as "package.module:Class".',
 }
 
+
+INSTALL = {"stable_baselines3": "pip install stable-baselines3", CONTRIB: "pip install 'rlctl-sb3[contrib]'"}
+"""Packages of algorithms, and how to get them."""
 
 NORMALIZE = Parameter(
     name="normalize",
@@ -47,32 +53,31 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
 @functools.cache
 def constructor_parameters(algorithm: str) -> tuple[Parameter, ...]:
     """Return the arguments of the algorithm's constructor; raises NotAvailableError without SB3."""
-    path = source_folder() / algorithm / f"{algorithm}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == algorithm.upper())
+    known = ALGORITHMS[algorithm]
+    tree = ast.parse((source_folder(known.package) / f"{known.file}.py").read_text(encoding="utf-8"))
+    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == known.cls)
     init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     docs = _documented(ast.get_docstring(cls) or "")
     arguments = init.args.args
     defaults = [None] * (len(arguments) - len(init.args.defaults)) + list(init.args.defaults)
     return tuple(
-        _parameter(argument, default, docs.get(argument.arg, ""))
+        _parameter(argument, _literal(default) if default else known.policy, docs.get(argument.arg, ""))
         for argument, default in zip(arguments, defaults, strict=True)
         if argument.arg not in _NOT_SETTINGS
     )
 
 
-def source_folder() -> Path:
-    """Return the folder of the installed stable_baselines3 package, found without importing it."""
-    spec = PathFinder.find_spec("stable_baselines3")
+def source_folder(package: str) -> Path:
+    """Return the folder of an installed package, found without importing it; raises NotAvailableError without it."""
+    spec = PathFinder.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise NotAvailableError("stable-baselines3 is not installed.", hint="pip install stable-baselines3")
+        raise NotAvailableError(f"{package} is not installed.", hint=INSTALL[package])
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _parameter(argument: ast.arg, default: ast.expr | None, doc: str) -> Parameter:
+def _parameter(argument: ast.arg, value: Any, doc: str) -> Parameter:
     names = _type_names(argument.annotation)
     kinds = dict.fromkeys(kind for name in names for kind in _KINDS.get(name, ()))
-    value = _literal(default) if default is not None else "MlpPolicy"
     if value is None:
         kinds["null"] = None
     notes = [_NOTES[name] for name in names if name in _NOTES]

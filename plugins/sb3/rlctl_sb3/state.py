@@ -40,8 +40,9 @@ _EXPLORATION = ("exploration_mat", "exploration_matrices")
 class Sb3State:
     """Writes and reads the state of a model at the beginning of one of its rollouts."""
 
-    def __init__(self, model: BaseAlgorithm, with_replay_buffer: bool) -> None:
+    def __init__(self, model: BaseAlgorithm, with_replay_buffer: bool, *, masked: bool = False) -> None:
         self._model = model
+        self._masked = masked
         self._with_replay_buffer = with_replay_buffer
 
     def write_state(self, folder: Path) -> None:
@@ -59,6 +60,7 @@ class Sb3State:
         if normalized is not None:
             write_data(folder, "normalization", _normalization(normalized))
         attributes = {name: value for name, value in data_attributes(model).items() if name not in _FROM_CONFIG}
+        write_data(folder, "memory", _memory(model))
         write_data(folder, "exploration", {name: getattr(_exploration(model), name, None) for name in _EXPLORATION})
         write_data(
             folder, "model", {"attributes": attributes, "noises": [data_attributes(noise) for noise in _noises(model)]}
@@ -86,6 +88,7 @@ class Sb3State:
         for name, value in read_data(folder, "exploration", model.device).items():
             if value is not None:
                 setattr(_exploration(model), name, value)
+        _set_memory(model, read_data(folder, "memory", model.device))
         buffer = getattr(model, "replay_buffer", None)
         if buffer is not None and (folder / "replay.json").exists():
             set_replay_data(buffer, read_data(folder, "replay"))
@@ -106,7 +109,7 @@ class Sb3State:
             model.action_space = copy.deepcopy(space)  # SB3's DQN explores by drawing from it
             model.action_space.seed(seed)
             try:
-                yield Sb3Policy(model)
+                yield Sb3Policy(model, masked=self._masked)
             finally:
                 model.action_space = space
                 model.policy.set_training_mode(training)
@@ -205,6 +208,17 @@ def _noises(model: BaseAlgorithm) -> list[Any]:
 def _exploration(model: BaseAlgorithm) -> Any:
     """Return the distribution of gSDE, which holds the noise of the rollout that has begun; None without gSDE."""
     return (getattr(model, "actor", None) or model.policy).action_dist if getattr(model, "use_sde", False) else None
+
+
+def _memory(model: BaseAlgorithm) -> dict[str, Any] | None:
+    """Return what the LSTMs of actor and critic remember, (hidden, cell) each; None for an algorithm without them."""
+    states = getattr(model, "_last_lstm_states", None)
+    return None if states is None else {"pi": tuple(states.pi), "vf": tuple(states.vf)}
+
+
+def _set_memory(model: Any, memory: dict[str, Any] | None) -> None:
+    if memory is not None:
+        model._last_lstm_states = type(model._last_lstm_states)(**memory)  # noqa: SLF001
 
 
 def _variables(model: BaseAlgorithm) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import gymnasium
 import numpy as np
-import stable_baselines3
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -19,6 +20,8 @@ from rlctl import Run
 from rlctl.gym.env_state import inexact
 from rlctl.gym.environments import make_env
 from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl_sb3.algorithms import ALGORITHMS, MASKED
+from rlctl_sb3.masks import ActionMasks
 from rlctl_sb3.signatures import constructor_parameters
 from rlctl_sb3.state import Sb3State
 from rlctl_sb3.values import constructor_arguments
@@ -55,7 +58,8 @@ class Sb3Worker:
         envs = _make_envs(run)
         space = envs.action_space
         num_actions = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else 0
-        algorithm: type[BaseAlgorithm] = getattr(stable_baselines3, name.upper())
+        known = ALGORITHMS[name]
+        algorithm: type[BaseAlgorithm] = getattr(importlib.import_module(known.package), known.cls)
         arguments = constructor_arguments(run.hyperparameters, constructor_parameters(name), num_actions)
         device = str(resolve_device(run.device))
         model = algorithm(env=envs, seed=run.seed, device=device, verbose=0, **arguments)
@@ -65,7 +69,7 @@ class Sb3Worker:
         with_replay_buffer = run.info.config["checkpoint"]["replay_buffer"]
         if getattr(model, "replay_buffer", None) is not None and not with_replay_buffer:
             run.limit_resume("its replay buffer is not saved")
-        run.attach(Sb3State(model, with_replay_buffer))
+        run.attach(Sb3State(model, with_replay_buffer, masked=name in MASKED))
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
         with contextlib.suppress(_Stopped):
             model.learn(total_timesteps=horizon, callback=_RunCallback(run))
@@ -77,7 +81,8 @@ class Sb3Worker:
 
 def _make_envs(run: Run) -> VecEnv:
     """Return the training environments, monitored, and normalised if that is asked for."""
-    envs = DummyVecEnv([lambda: Monitor(make_env(run.env))] * (run.env.get("num_envs") or 1))
+    masked = run.info.algo in MASKED
+    envs = DummyVecEnv([lambda: Monitor(_make_env(run.env, masked))] * (run.env.get("num_envs") or 1))
     for reason in inexact(envs.envs):
         run.limit_resume(reason)
     normalize = run.hyperparameters.get("normalize")
@@ -85,6 +90,11 @@ def _make_envs(run: Run) -> VecEnv:
         return envs
     arguments = dict(normalize) if isinstance(normalize, Mapping) else {}
     return VecNormalize(envs, **{"gamma": run.hyperparameters["gamma"], **arguments})
+
+
+def _make_env(env: Mapping[str, Any], masked: bool) -> gymnasium.Env[Any, Any]:
+    made = make_env(env)
+    return ActionMasks(made) if masked else made
 
 
 def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
