@@ -16,7 +16,8 @@ CONTRIB = "sb3_contrib"
 class Algorithm:
     """An algorithm's class, the file that it is in below its package, and what it does when nothing is said.
 
-    `critic` is what SB3 calls the network beside the actor, None where there is one network; `policy` names its networks.
+    `critic` is what SB3 calls the network beside the actor, None where there is one network; `policy` names its networks,
+    which have no features extractor where `extracts` is False.
     """
 
     cls: str
@@ -28,6 +29,7 @@ class Algorithm:
     package: str = "stable_baselines3"
     module: str = ""
     policy: str = "MlpPolicy"
+    extracts: bool = True
 
     @property
     def file(self) -> str:
@@ -48,6 +50,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "crossq": Algorithm("CrossQ", "SAC without target networks, by batch normalization", (_BOX,), "Pendulum-v1", 20_000,
                         "qf", CONTRIB),
     "trpo": Algorithm("TRPO", "Trust region policy optimization", _ANY, "CartPole-v1", 100_000, "vf", CONTRIB),
+    "ars": Algorithm("ARS", "Augmented random search", (_DISCRETE, _BOX), "CartPole-v1", 100_000, None, CONTRIB,
+                     extracts=False),
     "recurrent_ppo": Algorithm("RecurrentPPO", "PPO with an LSTM", _ANY, "CartPole-v1", 100_000, "vf", CONTRIB,
                                "ppo_recurrent", "MlpLstmPolicy"),
     "maskable_ppo": Algorithm("MaskablePPO", "PPO where the environment says which actions are allowed", _COUNTABLE,

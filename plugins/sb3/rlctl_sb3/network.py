@@ -65,7 +65,7 @@ def network_problems(hyperparameters: Mapping[str, Any], algorithm: str) -> Iter
     """Yield everything in `network` that has no meaning to this algorithm, or that `policy_kwargs` says as well."""
     network, path = hyperparameters["network"], "hyperparameters.network"
     critic = ALGORITHMS[algorithm].critic
-    known = {"hidden_sizes", "activation", "features_extractor"}
+    known = {"hidden_sizes", "activation"} | ({"features_extractor"} if ALGORITHMS[algorithm].extracts else set())
     known |= set() if critic is None else {"pi", critic, "share_features_extractor"}
     for key, value in network.items():
         if key not in known:

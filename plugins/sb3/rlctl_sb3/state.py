@@ -78,6 +78,7 @@ class Sb3State:
             module, _, parameter = name.partition("/")
             parameters.setdefault(module, {})[parameter] = tensor
         model.set_parameters({**parameters, **read_data(folder, "optimizer")}, exact_match=True, device=model.device)
+        _follow_the_policy(model)
         for name, value in read_data(folder, "variables").items():
             _at(model, name).data.copy_(value)
         state = read_data(folder, "model")
@@ -151,6 +152,7 @@ class Sb3State:
         networks = {name: _at(self._model, name) for name in self._model._get_torch_save_params()[0]}  # noqa: SLF001
         modules = {name: module for name, module in networks.items() if isinstance(module, torch.nn.Module)}
         take_weights(modules, tensors, source)
+        _follow_the_policy(self._model)
 
     # ---- environments ----------------------------------------------------------------------------------------------
 
@@ -208,6 +210,12 @@ def _noises(model: BaseAlgorithm) -> list[Any]:
 def _exploration(model: BaseAlgorithm) -> Any:
     """Return the distribution of gSDE, which holds the noise of the rollout that has begun; None without gSDE."""
     return (getattr(model, "actor", None) or model.policy).action_dist if getattr(model, "use_sde", False) else None
+
+
+def _follow_the_policy(model: Any) -> None:
+    """Let ARS, which keeps its parameters as one vector beside the policy, go on from what the policy has."""
+    if hasattr(model, "weights"):
+        model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()
 
 
 def _memory(model: BaseAlgorithm) -> dict[str, Any] | None:

@@ -48,6 +48,10 @@ _CANONICAL = {
 _PROGRESS = "_update_current_progress_remaining"
 
 
+# Methods of ARS that may be replaced in a model, too: an update, and what makes episodes of one that was evaluated.
+_OF_ARS = ("_do_one_update", "_mimic_monitor_wrapper")
+
+
 class Sb3Worker:
     """Runs one of SB3's algorithms under a callback of SB3's own kind."""
 
@@ -71,9 +75,12 @@ class Sb3Worker:
             run.limit_resume("its replay buffer is not saved")
         run.attach(Sb3State(model, with_replay_buffer, masked=name in MASKED))
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
+        callback = _RunCallback(run)
+        if name == "ars":
+            _look_between_updates(model, callback)
         with contextlib.suppress(_Stopped):
-            model.learn(total_timesteps=horizon, callback=_RunCallback(run))
-        model.save(run.directory.backend / "model.zip", exclude=[_PROGRESS])
+            model.learn(total_timesteps=horizon, callback=callback)
+        model.save(run.directory.backend / "model.zip", exclude=[_PROGRESS, *_OF_ARS])
         if isinstance(envs, VecNormalize):
             envs.save(str(run.directory.backend / "vecnormalize.pkl"))
         envs.close()
@@ -106,6 +113,24 @@ def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
     setattr(model, _PROGRESS, update)
 
 
+def _look_between_updates(model: Any, callback: _RunCallback) -> None:
+    """Give ARS its safe points and its episodes: its rollout begins when it has drawn already, and shows no episodes."""
+    update, finished = (getattr(model, name) for name in _OF_ARS)
+    callback.has_rollouts = False
+
+    def after_a_safe_point(*arguments: Any) -> None:
+        callback.safe_point()
+        update(*arguments)
+
+    def reported(returns: list[float], lengths: list[int]) -> None:
+        for value, length in zip(returns, lengths, strict=True):
+            callback.run.record_episode(value, length, step=model.num_timesteps)
+        finished(returns, lengths)
+
+    for name, replacement in zip(_OF_ARS, (after_a_safe_point, reported), strict=True):
+        setattr(model, name, replacement)
+
+
 class _RunCallback(BaseCallback):
     """Reports every step and finished episode, and ends `learn` when the run is to stop.
 
@@ -115,21 +140,27 @@ class _RunCallback(BaseCallback):
 
     def __init__(self, run: Run) -> None:
         super().__init__()
-        self._run = run
+        self.run = run
+        self.has_rollouts = True
 
     def _on_rollout_start(self) -> None:
-        self._run.restore()
+        if self.has_rollouts:
+            self.safe_point()
+
+    def safe_point(self) -> None:
+        """Restore what is to be resumed; say how far it is; raises _Stopped if the run is to end."""
+        self.run.restore()
         self.num_timesteps = self.model.num_timesteps
-        if not self._run.advance(self.num_timesteps) and not self._ends_by_itself():
+        if not self.run.advance(self.num_timesteps) and not self._ends_by_itself():
             raise _Stopped
 
     def _ends_by_itself(self) -> bool:
         """Return whether SB3 knows of the end: it then finishes its rollout and learns from it, as by hand."""
-        return self._run.stop is not None and self._run.stop.kind == "timesteps"
+        return self.run.stop is not None and self.run.stop.kind == "timesteps"
 
     def _on_step(self) -> bool:
-        run = self._run
-        for index, done in enumerate(self.locals["dones"]):  # for a few environments faster than numpy
+        run = self.run
+        for index, done in enumerate(self.locals.get("dones", ())):  # for a few environments faster than numpy
             if not done:
                 continue
             episode = self.locals["infos"][index].get("episode")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from importlib.machinery import PathFinder
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -18,17 +20,31 @@ OFF_POLICY = ["--set", "hyperparameters.learning_starts=50"]
 ROLLOUTS = ["--set", "hyperparameters.n_steps=64"]
 RUNS = {
     "qrdqn": OFF_POLICY, "trpo": ROLLOUTS, "recurrent_ppo": ROLLOUTS, "maskable_ppo": ROLLOUTS,
-    "tqc": OFF_POLICY, "crossq": OFF_POLICY,
+    "ars": ["--set", "hyperparameters.n_delta=2"], "tqc": OFF_POLICY, "crossq": OFF_POLICY,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("algo", [*list(RUNS)[:4], *(pytest.param(algo, marks=slow) for algo in list(RUNS)[4:])])
+@pytest.mark.parametrize("algo", [*list(RUNS)[:5], *(pytest.param(algo, marks=slow) for algo in list(RUNS)[5:])])
 def test_each_of_them_goes_on_where_it_was_stopped(algo, cli):
     """Trained in one go and in two it is the same: LSTM states, masks, quantiles, normalizations and all."""
     answer = cli("verify", "resume", f"sb3/{algo}", "-n", "256", *RUNS[algo], "--json", timeout=280)
 
     assert answer.code == 0, answer.err
     assert answer.json()["holds"] is True
+
+
+def test_ars_reports_the_episodes_of_its_candidates(cli):
+    """All of them: what they took is the training, step by step; and SB3 opens its model."""
+    answer = cli("run", "sb3/ars", "-n", "400", "--set", "hyperparameters.n_delta=2", "--run-id", "a", "--json")
+    assert answer.code == 0, answer.err
+    folder = Path(answer.json()["directory"])
+    lengths = [json.loads(line)["length"] for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    assert sum(lengths) == json.loads((folder / "result.json").read_text())["step"] >= 400
+    from sb3_contrib import ARS
+
+    model = ARS.load(folder / "backend" / "model.zip")
+    assert model.num_timesteps == sum(lengths)
+    assert callable(model._do_one_update)
 
 
 def test_all_of_them_are_tested():
