@@ -24,6 +24,7 @@ from rlctl.gym.replay import replay_data, set_replay_data
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
 from rlctl.torch.weights import read_torch_file, take_weights
+from rlctl_sb3.monitor_files import MonitorFiles
 from rlctl_sb3.policy import Sb3Policy
 
 # Of the model's plain attributes: what the configuration sets again, and what is no state.
@@ -40,8 +41,11 @@ _EXPLORATION = ("exploration_mat", "exploration_matrices")
 class Sb3State:
     """Writes and reads the state of a model at the beginning of one of its rollouts."""
 
-    def __init__(self, model: BaseAlgorithm, with_replay_buffer: bool, *, masked: bool = False) -> None:
+    def __init__(
+        self, model: BaseAlgorithm, with_replay_buffer: bool, monitor: MonitorFiles, *, masked: bool = False
+    ) -> None:
         self._model = model
+        self._monitor = monitor
         self._masked = masked
         self._with_replay_buffer = with_replay_buffer
 
@@ -61,6 +65,7 @@ class Sb3State:
             write_data(folder, "normalization", _normalization(normalized))
         attributes = {name: value for name, value in data_attributes(model).items() if name not in _FROM_CONFIG}
         write_data(folder, "memory", _memory(model))
+        write_data(folder, "monitor", self._monitor.sizes())
         write_data(folder, "exploration", {name: getattr(_exploration(model), name, None) for name in _EXPLORATION})
         write_data(
             folder, "model", {"attributes": attributes, "noises": [data_attributes(noise) for noise in _noises(model)]}
@@ -89,6 +94,7 @@ class Sb3State:
         for name, value in read_data(folder, "exploration", model.device).items():
             if value is not None:
                 setattr(_exploration(model), name, value)
+        self._monitor.cut(read_data(folder, "monitor"))
         _set_memory(model, read_data(folder, "memory", model.device))
         buffer = getattr(model, "replay_buffer", None)
         if buffer is not None and (folder / "replay.json").exists():

@@ -22,6 +22,7 @@ from rlctl.gym.environments import make_env
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.algorithms import ALGORITHMS, MASKED
 from rlctl_sb3.masks import ActionMasks
+from rlctl_sb3.monitor_files import MonitorFiles
 from rlctl_sb3.signatures import constructor_parameters
 from rlctl_sb3.state import Sb3State
 from rlctl_sb3.values import constructor_arguments
@@ -73,9 +74,10 @@ class Sb3Worker:
         with_replay_buffer = run.info.config["checkpoint"]["replay_buffer"]
         if getattr(model, "replay_buffer", None) is not None and not with_replay_buffer:
             run.limit_resume("its replay buffer is not saved")
-        run.attach(Sb3State(model, with_replay_buffer, masked=name in MASKED))
+        monitor = MonitorFiles(run.directory.backend, envs.num_envs, run.info.env_id)
+        run.attach(Sb3State(model, with_replay_buffer, monitor, masked=name in MASKED))
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
-        callback = _RunCallback(run)
+        callback = _RunCallback(run, monitor)
         if name == "ars":
             _look_between_updates(model, callback)
         with contextlib.suppress(_Stopped):
@@ -124,7 +126,7 @@ def _look_between_updates(model: Any, callback: _RunCallback) -> None:
 
     def reported(returns: list[float], lengths: list[int]) -> None:
         for value, length in zip(returns, lengths, strict=True):
-            callback.run.record_episode(value, length, step=model.num_timesteps)
+            callback.report(value, length)
         finished(returns, lengths)
 
     for name, replacement in zip(_OF_ARS, (after_a_safe_point, reported), strict=True):
@@ -138,9 +140,10 @@ class _RunCallback(BaseCallback):
     depends on nothing but what `Sb3State` knows. A state is restored there as well.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, monitor: MonitorFiles) -> None:
         super().__init__()
         self.run = run
+        self._monitor = monitor
         self.has_rollouts = True
 
     def _on_rollout_start(self) -> None:
@@ -165,11 +168,14 @@ class _RunCallback(BaseCallback):
                 continue
             episode = self.locals["infos"][index].get("episode")
             if episode is not None:
-                run.record_episode(
-                    episode["r"], episode["l"], env_index=index, step=self.num_timesteps
-                )  # fmt: skip
+                self.report(episode["r"], episode["l"], index)
         run.advance(self.num_timesteps, safe=False)
         return True
+
+    def report(self, total: float, length: int, env_index: int = 0) -> None:
+        """Report an episode that has ended."""
+        self.run.record_episode(total, length, env_index=env_index, step=self.model.num_timesteps)
+        self._monitor.add(env_index, total, length, self.run.progress().seconds)
 
 
 class _Stopped(Exception):
