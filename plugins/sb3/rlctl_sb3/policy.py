@@ -46,17 +46,19 @@ class Sb3Policy:
 
     @torch.no_grad()
     def values(self, observations: Any) -> Any:
-        """Return the highest action values (num_envs,) of SB3's DQN.
+        """Return the highest action values (num_envs,) of DQN and QRDQN.
 
         None for other algorithms, and where rewards are normalised, as the values then are of these.
         """
         model = self._model
         normalized = model.get_vec_normalize_env()
-        if not isinstance(model, DQN) or (normalized is not None and normalized.norm_reward):
+        has_quantiles = hasattr(model, "quantile_net")
+        if not (isinstance(model, DQN) or has_quantiles) or (normalized is not None and normalized.norm_reward):
             return None
         model.policy.set_training_mode(False)
         seen, _ = model.policy.obs_to_tensor(self._normalized(observations))
-        return model.q_net(seen).amax(dim=1).cpu().numpy()
+        values = model.quantile_net(seen).mean(dim=1) if has_quantiles else model.q_net(seen)
+        return values.amax(dim=1).cpu().numpy()
 
     def _allowed(self, count: int) -> NDArray[np.bool_]:
         """Return which actions are allowed in the last so many of the environments that were made, (count, num_actions)."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sb3_contrib import QRDQN
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -31,6 +32,14 @@ def test_a_state_is_worth_the_best_action_of_the_q_network():
     with torch.no_grad():
         assert found.tolist() == policy._model.q_net(torch.as_tensor(OBSERVATIONS)).amax(dim=1).tolist()
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_of_quantiles_an_action_is_worth_their_mean():
+    """QRDQN's network gives (batch, quantiles, actions)."""
+    policy = policy_of(QRDQN)
+    with torch.no_grad():
+        expected = policy._model.quantile_net(torch.as_tensor(OBSERVATIONS)).mean(dim=1).amax(dim=1)
+    assert policy.values(OBSERVATIONS).tolist() == pytest.approx(expected.tolist())
 
 
 def test_observations_are_normalised_as_for_acting():
