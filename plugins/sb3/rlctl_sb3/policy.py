@@ -50,7 +50,7 @@ class Sb3Policy:
 
         None for other algorithms, and where rewards are normalised, as the values then are of these.
         """
-        model = self._model
+        model: Any = self._model
         normalized = model.get_vec_normalize_env()
         has_quantiles = hasattr(model, "quantile_net")
         if not (isinstance(model, DQN) or has_quantiles) or (normalized is not None and normalized.norm_reward):
