@@ -45,6 +45,11 @@ class EvaluationRequest:
         """
         return self.greedy and self.gamma is not None and self.gamma == self.trained_gamma
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EvaluationRequest:
+        """Read what `attrs.asdict` and JSON have made of a request."""
+        return cls(**{**data, "seeds": tuple(data["seeds"])})
+
 
 @frozen(kw_only=True)
 class EvaluatedEpisode:
