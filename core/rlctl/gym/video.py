@@ -25,7 +25,8 @@ _GIF: dict[str, Any] = {
     "output_params": [
         # A GIF has 256 colours. Chosen for each picture anew, nothing has to be kept until the last one is known.
         *("-filter_complex", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"),
-        *("-f", "gif"),
+        # Whole pictures: ffmpeg leaves out what has not changed by its place in the palette, which here is another each time.
+        *("-gifflags", "-transdiff-offsetting", "-f", "gif"),
     ],
 }
 
