@@ -50,10 +50,9 @@ def play(target: str | None, as_json: bool, **options: Any) -> int:
     if as_json:
         print_json(played.to_json())
     elif played.episodes:
-        note(f"{len(played.episodes)} episodes, mean return {number(played.return_mean, 2)}")
-    if played.interrupted:
-        return ExitCode.INTERRUPTED
-    return ExitCode.DONE if played.episodes else ExitCode.RUN_FAILED
+        count = len(played.episodes)
+        note(f"{count} episode{'s' if count > 1 else ''}, mean return {number(played.return_mean, 2)}")
+    return ExitCode.INTERRUPTED if played.interrupted else ExitCode.DONE
 
 
 @click.command()

@@ -57,7 +57,7 @@ def perform(policy: Policy, request: PlayRequest, tell: Tell) -> dict[str, Any]:
         return recorders[0]
 
     try:
-        with _errors_of_windows(request):
+        with _errors_of_displays(request):
             measure(policy, request.episodes, go_on, View(request.render, viewer))
     except BaseException:
         for recorder in recorders:
@@ -69,14 +69,17 @@ def perform(policy: Policy, request: PlayRequest, tell: Tell) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _errors_of_windows(request: PlayRequest) -> Iterator[None]:
-    """Say what else there is when a window cannot be opened."""
+def _errors_of_displays(request: PlayRequest) -> Iterator[None]:
+    """Say what else there is when a library has nowhere to draw."""
     try:
         yield
     except Exception as error:
-        if request.render == "human" and type(error).__module__.partition(".")[0] in _OF_WINDOWS:
-            message = f"no window can be opened: {error}."
-            raise NotAvailableError(message, hint=WITHOUT_A_WINDOW) from error
+        library = type(error).__module__.partition(".")[0]
+        if request.render == "human" and library in (*_OF_WINDOWS, "mujoco"):
+            raise NotAvailableError(f"no window can be opened: {error}.", hint=WITHOUT_A_WINDOW) from error
+        if library == "mujoco":
+            hint = "Without a display, MUJOCO_GL=egl or MUJOCO_GL=osmesa in the environment lets MuJoCo draw."
+            raise NotAvailableError(f"MuJoCo cannot draw pictures: {error}.", hint=hint) from error
         raise
 
 

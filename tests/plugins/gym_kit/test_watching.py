@@ -132,10 +132,13 @@ def test_what_cannot_be_shown_so_is_refused_with_the_modes_that_it_has() -> None
 
 
 def test_a_window_that_cannot_be_opened_is_an_error_that_says_what_else_there_is() -> None:
-    """What pygame raises without a display becomes words; what the environment raises stays what it is."""
+    """What pygame and MuJoCo raise without a display becomes words; what the environment raises stays what it is."""
 
     class OfPygame(Exception):
         __module__ = "pygame"
+
+    class OfMujoco(Exception):
+        __module__ = "mujoco"
 
     class Windowless(Countdown):
         error: type[Exception] = OfPygame
@@ -143,11 +146,16 @@ def test_a_window_that_cannot_be_opened_is_an_error_that_says_what_else_there_is
         def reset(self, **kwargs: Any) -> Any:
             raise self.error("no available video device")
 
+    class Undrawn(Windowless):
+        error = OfMujoco
+
     class Broken(Windowless):
         error = ValueError
 
     with pytest.raises(NotAvailableError, match=r"no window can be opened: no available video device.*rlctl record"):
         told(ask(1, render="human"), Windowless)
+    with pytest.raises(NotAvailableError, match=r"MuJoCo cannot draw pictures: .*MUJOCO_GL=egl"):
+        told(ask(1, render="rgb_array"), Undrawn)
     with pytest.raises(ValueError, match="no available"):
         told(ask(1, render="human"), Broken)
 
