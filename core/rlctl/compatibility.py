@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -16,7 +16,7 @@ from rlctl.errors import Problem
 class EnvFacts:
     """What an environment really is, found by making it once in a process of its own (`rlctl.gym.facts`).
 
-    `error` says why it could not be made; then only `hint` holds besides.
+    `error` says why it could not be made; then only `hint` holds besides. `render_modes` None: it does not say.
     """
 
     error: str | None = None
@@ -28,6 +28,7 @@ class EnvFacts:
     num_agents: int = 1
     max_episode_steps: int | None = None
     spec: Mapping[str, Any] | None = None
+    render_modes: Sequence[str] | None = None
 
 
 @frozen(kw_only=True)
@@ -54,6 +55,14 @@ def check_fit(
         *_size_problems(config, worker, algorithm),
         *_machine_problems(config, worker, machine),
     ]
+
+
+def check_render_mode(env_id: str, env: EnvFacts, mode: str, path: str) -> list[Problem]:
+    """Return what is wrong with showing an environment as `mode`; gymnasium makes windows of pictures by itself."""
+    modes = env.render_modes
+    if env.error or modes is None or mode in modes or (mode == "human" and "rgb_array" in modes):
+        return []
+    return [Problem(path, f"{env_id} cannot be shown as {mode}; its render modes: {', '.join(modes) or 'none'}.")]
 
 
 def _algorithm_problems(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> Iterator[Problem]:

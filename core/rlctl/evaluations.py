@@ -16,6 +16,11 @@ SEED_LIMIT = 2**31
 MAX_NUM_ENVS = 16
 """Environments that an evaluation steps side by side, unless it is told otherwise."""
 
+WITHOUT_A_WINDOW = (
+    "`--render rgb_array` draws pictures as text, `--render ansi` prints text, `rlctl record` makes a film."
+)
+"""What to do where no window can be opened."""
+
 
 @frozen(kw_only=True)
 class EvaluationRequest:
@@ -44,6 +49,37 @@ class EvaluationRequest:
         are sampled, its difference to what was reached would say nothing of how good it is.
         """
         return self.greedy and self.gamma is not None and self.gamma == self.trained_gamma
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EvaluationRequest:
+        """Read what `attrs.asdict` and JSON have made of a request."""
+        return cls(**{**data, "seeds": tuple(data["seeds"])})
+
+
+@frozen(kw_only=True)
+class PlayRequest:
+    """What to show: `episodes`, or as many of them as begin within so many `steps`, rendered as `render`.
+
+    `random` takes actions by chance instead of the policy's. `film` is the file that the pictures go to, at `speed` a second
+    or as the environment says. Otherwise pictures are drawn as text of at most `columns` and `lines`, with colours or without;
+    `paced` waits after each as long as the environment says.
+    """
+
+    episodes: EvaluationRequest
+    render: str
+    random: bool = False
+    steps: int | None = None
+    film: str | None = None
+    speed: float | None = None
+    columns: int = 80
+    lines: int = 24
+    colour: bool = False
+    paced: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> PlayRequest:
+        """Read what `attrs.asdict` and JSON have made of a request."""
+        return cls(**{**data, "episodes": EvaluationRequest.from_json(data["episodes"])})
 
 
 @frozen(kw_only=True)

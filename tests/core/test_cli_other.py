@@ -431,7 +431,8 @@ def test_commands_of_plugins_are_commands(cli: Cli, site: Site) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "runs", "runs list", "runs tail", "workers", "workers show", "callbacks", "plugins", "config", "config check",
+    ["run", "play", "record", "runs", "runs list",
+     "runs tail", "workers", "workers show", "callbacks", "plugins", "config", "config check",
      "doctor", "completion"],
 )  # fmt: skip
 def test_every_command_explains_itself(cli: Cli, command: str) -> None:

@@ -19,6 +19,8 @@ _COMMANDS = {
     "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
     "resume": ("rlctl.cli.resume:resume", "Go on with a run that was stopped or killed, or further."),
     "evaluate": ("rlctl.cli.evaluate:evaluate", "Measure the policy of a run, or of a library's own file."),
+    "play": ("rlctl.cli.play:play", "Show how a policy acts, in a window or as text."),
+    "record": ("rlctl.cli.play:record", "Film how a policy acts, as mp4 or GIF."),
     "runs": ("rlctl.cli.runs:runs", "List, show, follow, stop and remove runs."),
     "verify": ("rlctl.cli.verify:verify", "Prove that a worker resumes exactly, as it declares."),
     "workers": ("rlctl.cli.workers:workers", "List and show training backends, set them up."),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlctl.cli._render import json_option, note, number, pairs, print_json
+from rlctl.cli._policy import config_of_file, env_of, policy_options
+from rlctl.cli._render import note, number, pairs, print_json
 from rlctl.cli.runs import complete_runs
-from rlctl.errors import ExitCode, UsageError
+from rlctl.errors import ExitCode
 
 if TYPE_CHECKING:
     from rlctl.launch.evaluate import Evaluated
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="RUN", default="@latest", shell_complete=complete_runs)
 @click.option("--checkpoint", default="latest", help="latest, best, or the step of one.")
 @click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="Episodes to measure.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), help="Seed of the first episode; by default some that training never had."
-)
-@click.option("--stochastic", is_flag=True, help="Let the policy sample its actions, instead of the best one.")
 @click.option("--video", is_flag=True, help="Film every episode, into the run's videos/.")
-@click.option("--env", "env_id", help="Another environment, with the same spaces.")
-@click.option("--env-kwargs", metavar="MAPPING", help="Arguments of the environment, as {gravity: 5}.")
-@click.option("--max-episode-steps", type=click.IntRange(min=1), help="Truncate episodes after so many steps.")
 @click.option("--gamma", type=click.FloatRange(0, 1), help="Discount; by default the algorithm's.")
 @click.option(
     "--num-envs", type=click.IntRange(min=1), help="Environments stepped side by side; 16 at most by default."
@@ -35,13 +29,7 @@ if TYPE_CHECKING:
     "--time-limit", type=click.FloatRange(0, min_open=True), help="Seconds, after which what has ended counts."
 )
 @click.option("--repeat", type=click.IntRange(min=1), default=1, help="Repeat with other seeds; all are kept.")
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps; by default the run's.")
-@click.option("-w", "--worker", help="For a library's own file: the worker that it belongs to.")
-@click.option("-a", "--algo", help="For a library's own file: the algorithm.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="For a library's own file: a setting.")
-@click.option("--trust", is_flag=True, help="Unpickle the file if need be, which runs whatever code is in it.")
-@click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
-@json_option
+@policy_options
 def evaluate(target: str, checkpoint: str, runs_dir: Path | None, as_json: bool, **options: Any) -> int:
     """Evaluate a run's policy, or a file such as SB3's model.zip or CleanRL's .cleanrl_model.
 
@@ -51,48 +39,15 @@ def evaluate(target: str, checkpoint: str, runs_dir: Path | None, as_json: bool,
     from rlctl.launch.evaluate import EvaluationOptions
     from rlctl.launch.evaluate import evaluate as measured
 
-    env: dict[str, Any] = {"id": options["env_id"], "max_episode_steps": options["max_episode_steps"]}
-    env = {name: value for name, value in env.items() if value is not None}
-    if options["env_kwargs"] is not None:
-        env["kwargs"] = _mapping(options["env_kwargs"])
     names = ("episodes", "seed", "stochastic", "video", "gamma", "num_envs", "time_limit", "repeat", "device", "trust")
-    said = EvaluationOptions(env=env, **{name: options[name] for name in names})
-    is_file = Path(target).is_file()
-    if not is_file:
-        _refuse_what_is_for_files(options)
-    config = _config_of_file(options) if is_file else None
+    said = EvaluationOptions(env=env_of(options), **{name: options[name] for name in names})
+    config = config_of_file(target, options)
     found = measured(target, checkpoint=checkpoint, config=config, options=said, runs_dir=runs_dir, report=note)
     _show(found, as_json)
     ended, asked = len(found.returns), said.episodes * said.repeat
     if ended < asked:
         note(f"time was over when {ended} of {asked} episodes had ended")
     return ExitCode.DONE if ended else ExitCode.RUN_FAILED
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    from rlctl.config.files import parse_scalar
-
-    value = parse_scalar(text)
-    if not isinstance(value, dict):
-        raise UsageError(f"--env-kwargs: expected a mapping such as {{gravity: 5}}, got {text!r}")
-    return value
-
-
-def _config_of_file(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration that builds the training of a file, as it is said on the command line."""
-    from rlctl.config.layers import merge, parse_overrides
-
-    values: dict[str, Any] = dict(merge(parse_overrides(options["overrides"])).values)
-    worker, _, algo = (options["worker"] or "").partition("/")
-    said = {"worker": worker or None, "algo": options["algo"] or algo or None}
-    return {**values, **{name: value for name, value in said.items() if value is not None}}
-
-
-def _refuse_what_is_for_files(options: dict[str, Any]) -> None:
-    """Refuse what a run knows itself."""
-    for name, flag in (("worker", "--worker"), ("algo", "--algo"), ("overrides", "--set"), ("trust", "--trust")):
-        if options[name]:
-            raise UsageError(f"{flag} is for a library's own file; a run knows what it is.")
 
 
 def _show(found: Evaluated, as_json: bool) -> None:

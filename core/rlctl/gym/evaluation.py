@@ -18,29 +18,35 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 
 from rlctl.evaluations import EvaluatedEpisode, EvaluationRequest
 from rlctl.gym.env_state import links
-from rlctl.gym.video import Film
+from rlctl.gym.video import EpisodeFilms
+from rlctl.gym.watching import View
 from rlctl.worker.protocol import EstimatingPolicy, Policy
 
 
 def measure(
-    policy: Policy, request: EvaluationRequest, go_on: Callable[[], bool] = lambda: True
+    policy: Policy,
+    request: EvaluationRequest,
+    go_on: Callable[[], bool] = lambda: True,
+    view: View | None = None,
 ) -> list[EvaluatedEpisode]:
     """Return the episodes in the order of the request's seeds; fewer when time is over or `go_on()` says so.
 
     Both `terminated` and `truncated` end an episode; a lost life, where a wrapper makes that an end, does not. Returns are
-    sums of the rewards as the environment gives them, before a wrapper that normalises or clips them.
+    sums of the rewards as the environment gives them, before a wrapper that normalises or clips them. Each environment is
+    shown to what `view` opens for it.
     """
+    view = view or _films(request)
     deadline = None if request.time_limit is None else time.monotonic() + request.time_limit
     waiting = iter(request.seeds)
     found: dict[int, EvaluatedEpisode] = {}
     with contextlib.ExitStack() as stack:
-        slots = [_Slot(policy, request, stack) for _ in range(min(request.num_envs, len(request.seeds)))]
+        slots = [_Slot(policy, request, view, stack) for _ in range(min(request.num_envs, len(request.seeds)))]
         for slot in slots:
             slot.begin(next(waiting))
         while any(slot.seed is not None for slot in slots):
             if not go_on() or (deadline is not None and time.monotonic() > deadline):
                 break
-            observations = _stacked([slot.observation for slot in slots], slots[0].env.observation_space)
+            observations = stacked([slot.observation for slot in slots], slots[0].env.observation_space)
             started = np.array([slot.started for slot in slots])
             if request.asks_values and started.any():
                 _note_values(policy, observations, slots)
@@ -56,18 +62,20 @@ def measure(
 class _Slot:
     """One of the environments, and the episode in it; without a seed it waits for the others to end."""
 
-    def __init__(self, policy: Policy, request: EvaluationRequest, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, policy: Policy, request: EvaluationRequest, view: View | None, stack: contextlib.ExitStack
+    ) -> None:
         self.seed: int | None = None
         self.started = True
         self.value: float | None = None
         self.observation: Any = None
         self._gamma = request.gamma
-        arguments = {} if request.video is None else {"render_mode": "rgb_array"}
+        arguments = {} if view is None else {"render_mode": view.render_mode}
         env: gymnasium.Env[Any, Any] = policy.make_env(request.env, **arguments)
         stack.callback(env.close)
-        self._film = None if request.video is None else Film(env, Path(request.video))
-        if self._film is not None:
-            stack.callback(self._film.abandon)
+        self._viewer = None if view is None else view.open(env)
+        if self._viewer is not None:
+            stack.callback(self._viewer.close)
         self.env, self._rewards = _with_raw_rewards(env)
 
     def begin(self, seed: int | None) -> None:
@@ -80,8 +88,8 @@ class _Slot:
         self.value = None
         self._rewards.take()
         self._return, self._discounted, self._discount, self._length = 0.0, 0.0, 1.0, 0
-        if self._film is not None:
-            self._film.begin()
+        if self._viewer is not None:
+            self._viewer.begin()
 
     def step(self, action: Any) -> EvaluatedEpisode | None:
         """Take an action; returns the episode if it has ended with that."""
@@ -95,15 +103,13 @@ class _Slot:
         if self._gamma is not None:
             self._discounted += self._discount * reward
             self._discount *= self._gamma
-        if self._film is not None:
-            self._film.add_frame()
+        if self._viewer is not None:
+            self._viewer.step()
         if not (terminated or truncated):
             return None
         if not truncated and self._goes_on_after_a_life():
             return None
-        if self._film is not None:
-            self._film.end(f"seed-{self.seed}-return-{self._return:g}")
-        return EvaluatedEpisode(
+        episode = EvaluatedEpisode(
             seed=self.seed,
             episode_return=self._return,
             length=self._length,
@@ -111,6 +117,9 @@ class _Slot:
             discounted_return=None if self._gamma is None else self._discounted,
             value=self.value,
         )
+        if self._viewer is not None:
+            self._viewer.end(episode)
+        return episode
 
     def _goes_on_after_a_life(self) -> bool:
         how = _how_it_goes_on(self.env)
@@ -119,6 +128,13 @@ class _Slot:
             self.observation, _ = self.env.reset()
             return not self._rewards.over  # going on takes a step, with which the game may end
         return how == "step"
+
+
+def _films(request: EvaluationRequest) -> View | None:
+    if request.video is None:
+        return None
+    folder = Path(request.video)
+    return View("rgb_array", lambda env: EpisodeFilms(env, folder))
 
 
 def _note_values(policy: Policy, observations: Any, slots: Sequence[_Slot]) -> None:
@@ -181,7 +197,7 @@ def _how_it_goes_on(env: gymnasium.Env[Any, Any]) -> str | None:
     return None
 
 
-def _stacked(observations: Sequence[Any], space: gymnasium.spaces.Space[Any]) -> Any:
+def stacked(observations: Sequence[Any], space: gymnasium.spaces.Space[Any]) -> Any:
     """Return a batch: for dictionaries and tuples of the same structure, for arrays an array of their own dtype."""
     if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
         empty: Any = create_empty_array(space, len(observations))

@@ -65,9 +65,15 @@ def facts_of(env: dict[str, Any]) -> dict[str, Any]:
         "num_agents": max(1, len(getattr(base, "possible_agents", None) or ())),
         "max_episode_steps": spec.max_episode_steps if spec else None,
         "spec": _spec(spec),
+        "render_modes": _render_modes(made),
     }
     made.close()
     return facts
+
+
+def _render_modes(env: gymnasium.Env[Any, Any]) -> list[str] | None:
+    modes = env.metadata.get("render_modes")
+    return None if modes is None else [str(mode) for mode in modes]
 
 
 def _spec(spec: Any) -> Any:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 from attrs import frozen
 
-from rlctl.config.layers import Layer
-from rlctl.config.schema import EarlyStoppingConfig, EvaluationConfig
-from rlctl.descriptors import Mode
-from rlctl.errors import CheckpointError, RlctlError, UsageError
 from rlctl.evaluations import MAX_NUM_ENVS, Evaluation, EvaluationRequest, evaluation_seeds
-from rlctl.launch.parent import find_checkpoint
-from rlctl.launch.prepare import Prepared, prepare
-from rlctl.launch.resume import drifted
-from rlctl.launch.start import host_manifest, task_for
-from rlctl.plugins import discover
-from rlctl.runs.checkpoints import Checkpoint, sha256_of
-from rlctl.runs.directory import RunDirectory, create
-from rlctl.runs.files import append_line, read_json
+from rlctl.launch.lend import Report, Target, find_target, lend, prepare_target
+from rlctl.launch.prepare import Prepared
+from rlctl.runs.files import append_line
 from rlctl.runs.store import default_root
 
-Report = Callable[[str], None]
 _PROCESS = "rlctl.gym.evaluation_process"
 
 
@@ -66,20 +54,6 @@ class Evaluated:
         return [value for evaluation in self.evaluations for value in evaluation.returns]
 
 
-@frozen
-class _Target:
-    """The policy: a bundle of a run, or a file; and the configuration that builds its training."""
-
-    what: str
-    path: Path
-    sha256: str
-    step: int
-    episodes: int
-    config: Mapping[str, Any]
-    directory: RunDirectory | None = None
-    checkpoint: Checkpoint | None = None
-
-
 def evaluate(
     target: str | Path,
     *,
@@ -96,15 +70,13 @@ def evaluate(
     """
     options = options or EvaluationOptions()
     report = report or (lambda line: print(f"rlctl: {line}", file=sys.stderr, flush=True))
-    found = _find(str(target), checkpoint, config, Path(runs_dir or default_root()))
-    prepared = prepare([Layer(found.what, dict(found.config)), *_overrides(options)], discover(), report)
+    reference = str(target) if Path(target).is_file() else f"{target}:{checkpoint}"
+    found = find_target(reference, config, Path(runs_dir or default_root()))
+    prepared = prepare_target(found, options.env, options.device, report)
     prepared.require_sound()
-    _require_evaluation(prepared)
-    if found.checkpoint is not None:
-        for name, how in drifted(found.checkpoint.data, prepared):
-            if not name.startswith("env."):  # another environment is what was asked for
-                report(f"note: {name} {how}")
-    evaluations = _in_a_process(found, prepared, _requests(options, prepared, found), options.trust)
+    requests = [attrs.asdict(request) for request in _requests(options, prepared, found)]
+    answer = lend(_PROCESS, prepared, {**found.identity(trust=options.trust), "requests": requests})
+    evaluations = [Evaluation.from_json(line) for line in answer["evaluations"]]
     if found.directory is not None:
         for evaluation in evaluations:
             # Relative, so that a run can be moved with its films.
@@ -114,64 +86,11 @@ def evaluate(
     return Evaluated(found.what, found.path, found.step, tuple(evaluations))
 
 
-def _find(target: str, reference: str, config: Mapping[str, Any] | None, root: Path) -> _Target:
-    path = Path(target)
-    if path.is_file():
-        if not config or "worker" not in config:
-            raise UsageError(
-                f"{target} is a file: say what it is.", hint="--worker, --algo and --env say what made it."
-            )
-        return _Target(path.name, path.resolve(), sha256_of(path), 0, 0, config)
-    directory, bundle = find_checkpoint(f"{target}:{reference}", root)
-    own = (read_json(directory.config) or {}).get("config")
-    if own is None:
-        raise CheckpointError(f"{directory.config} cannot be read.")
-    return _Target(
-        f"run {directory.run_id}",
-        bundle.path.resolve(),
-        bundle.sha256(),
-        bundle.step,
-        int(bundle.data["episodes"]),
-        {name: value for name, value in own.items() if name != "callbacks"},
-        directory,
-        bundle,
-    )
-
-
-def _overrides(options: EvaluationOptions) -> list[Layer]:
-    """Return what an evaluation needs of a configuration: no callbacks, one training environment, nothing saved."""
-    quiet: dict[str, Any] = {
-        "callbacks": {"jsonl": False, "progress": False},
-        "env": {"num_envs": 1},
-        "evaluation": attrs.asdict(EvaluationConfig()),
-        "early_stopping": attrs.asdict(EarlyStoppingConfig()),
-        "init_from": None,
-        "trust": False,
-        "stop_at": None,
-        "time_limit": None,
-    }  # fmt: skip
-    said: dict[str, Any] = {"env": dict(options.env)}
-    if options.device is not None:
-        said["device"] = options.device
-    return [Layer("evaluate", quiet), Layer("command line", said)]
-
-
-def _require_evaluation(prepared: Prepared) -> None:
-    assert prepared.worker is not None
-    descriptor = prepared.worker.descriptor
-    if Mode.EVALUATE not in descriptor.modes:
-        raise UsageError(f'worker "{descriptor.name}" cannot lend its policy (modes: {_names(descriptor.modes)}).')
-
-
-def _names(modes: tuple[Mode, ...]) -> str:
-    return ", ".join(mode.value for mode in modes)
-
-
-def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) -> list[EvaluationRequest]:
+def _requests(options: EvaluationOptions, prepared: Prepared, found: Target) -> list[EvaluationRequest]:
     config = prepared.effective()
     count = options.episodes * options.repeat
     if options.seed is None:
-        seeds = evaluation_seeds(config["seed"], count, purpose="evaluate", num_envs=_num_envs(found.config))
+        seeds = evaluation_seeds(config["seed"], count, purpose="evaluate", num_envs=num_envs_of(found.config))
     else:
         seeds = tuple(range(options.seed, options.seed + count))
     trained_gamma = config["hyperparameters"].get("gamma")
@@ -193,39 +112,7 @@ def _requests(options: EvaluationOptions, prepared: Prepared, found: _Target) ->
     ]
 
 
-def _num_envs(config: Mapping[str, Any]) -> int | None:
+def num_envs_of(config: Mapping[str, Any]) -> int | None:
+    """Return how many environments a training steps, by its configuration; None where that is the algorithm's."""
     env = config.get("env")
     return env.get("num_envs") if isinstance(env, Mapping) else None
-
-
-def _in_a_process(
-    found: _Target, prepared: Prepared, requests: list[EvaluationRequest], trust: bool
-) -> list[Evaluation]:
-    """Evaluate in the worker's Python, in a directory that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="rlctl-evaluate-") as folder:
-        files = {
-            "config.json": {"config": prepared.effective()},
-            "manifest.json": host_manifest(prepared, []),
-            "evaluation-request.json": {
-                "path": str(found.path),
-                "trust": trust,
-                "step": found.step,
-                "episodes": found.episodes,
-                "checkpoint": found.sha256,
-                "requests": [attrs.asdict(request) for request in requests],
-            },
-        }
-        directory = create(Path(folder), "evaluation", files)
-        task = task_for(directory, prepared.effective())
-        with directory.log.open("wb") as log:
-            command = [sys.executable, "-m", _PROCESS, str(directory.path)]
-            environment = {**os.environ, **task.environment, "SDL_VIDEODRIVER": "dummy"}
-            code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=False
-            ).returncode
-        answer = read_json(directory.path / "evaluation-answer.json")
-        if answer is None:
-            raise RlctlError(f"the evaluation's process ended with code {code}:\n{directory.log_tail()}")
-    if "error" in answer:
-        raise RlctlError(answer["error"], hint=answer["hint"])
-    return [Evaluation.from_json(line) for line in answer["evaluations"]]

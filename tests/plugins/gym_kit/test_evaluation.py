@@ -624,7 +624,7 @@ def test_what_shows_nothing_cannot_be_filmed(tmp_path: Path) -> None:
     """An environment without pictures is refused in words before anything is played, and closed."""
     player = Player(Walk)
 
-    with pytest.raises(NotAvailableError, match="cannot be filmed: it renders no images"):
+    with pytest.raises(NotAvailableError, match="cannot be shown as rgb_array; its render modes: none"):
         measure(player, ask(1, video=str(tmp_path / "films")))
     assert player.observations == []
     assert player.envs[0].closed == 1
