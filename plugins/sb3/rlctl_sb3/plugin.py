@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rlctl import (
     ActionSpace,
@@ -15,6 +16,9 @@ from rlctl import (
     WorkerDescriptor,
     hookimpl,
 )
+
+if TYPE_CHECKING:
+    import click
 
 _DISCRETE, _BOX = ActionSpace.DISCRETE, ActionSpace.BOX
 _ANY = (_DISCRETE, _BOX, ActionSpace.MULTI_DISCRETE, ActionSpace.MULTI_BINARY)
@@ -69,3 +73,11 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Pro
     from rlctl_sb3.checks import problems_in
 
     return problems_in(config.hyperparameters) if worker.name == "sb3" else ()
+
+
+@hookimpl
+def rlctl_commands() -> Iterable[click.Command]:
+    from rlctl.descriptors import resolve
+
+    brought: Iterable[click.Command] = resolve("rlctl_sb3.commands:commands")()  # by name: the front imports no click
+    return brought
