@@ -90,7 +90,7 @@ def _config_of_file(options: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_what_is_for_files(options: dict[str, Any]) -> None:
     """Refuse what a run knows itself."""
-    for name, flag in (("worker", "--worker"), ("algo", "--algo"), ("overrides", "--set"), ("trust", "--trust")):
+    for name, flag in (("worker", "--worker"), ("algo", "--algo"), ("overrides", "--set")):
         if options[name]:
             raise UsageError(f"{flag} is for a library's own file; a run knows what it is.")
 

@@ -26,7 +26,7 @@ from rlctl.plugins import discover
 from rlctl.runs.checkpoints import Checkpoint, sha256_of
 from rlctl.runs.directory import RunDirectory, create
 from rlctl.runs.files import append_line, read_json
-from rlctl.runs.store import default_root
+from rlctl.runs.store import RunStore, default_root
 
 Report = Callable[[str], None]
 _PROCESS = "rlctl.gym.evaluation_process"
@@ -97,6 +97,8 @@ def evaluate(
     options = options or EvaluationOptions()
     report = report or (lambda line: print(f"rlctl: {line}", file=sys.stderr, flush=True))
     found = _find(str(target), checkpoint, config, Path(runs_dir or default_root()))
+    if options.trust and found.checkpoint is not None:
+        raise UsageError("--trust is for a library's own file; a run knows what it is.")
     prepared = prepare([Layer(found.what, dict(found.config)), *_overrides(options)], discover(), report)
     prepared.require_sound()
     _require_evaluation(prepared)
@@ -122,20 +124,32 @@ def _find(target: str, reference: str, config: Mapping[str, Any] | None, root: P
                 f"{target} is a file: say what it is.", hint="--worker, --algo and --env say what made it."
             )
         return _Target(path.name, path.resolve(), sha256_of(path), 0, 0, config)
-    directory, bundle = find_checkpoint(f"{target}:{reference}", root)
+    directory = RunStore(root).find(target)
     own = (read_json(directory.config) or {}).get("config")
     if own is None:
         raise CheckpointError(f"{directory.config} cannot be read.")
-    return _Target(
-        f"run {directory.run_id}",
-        bundle.path.resolve(),
-        bundle.sha256(),
-        bundle.step,
-        int(bundle.data["episodes"]),
-        {name: value for name, value in own.items() if name != "callbacks"},
-        directory,
-        bundle,
-    )
+    config = {name: value for name, value in own.items() if name != "callbacks"}
+    what = f"run {directory.run_id}"
+    models = ((read_json(directory.manifest) or {}).get("imported") or {}).get("models")
+    if models is not None:
+        path = (directory.path / _imported_model(models, reference, what)).resolve()
+        ended = read_json(directory.result) or {}
+        return _Target(
+            what, path, sha256_of(path), int(ended.get("step", 0)), int(ended.get("episodes", 0)), config, directory
+        )
+    _, bundle = find_checkpoint(f"{target}:{reference}", root)
+    path, episodes = bundle.path.resolve(), int(bundle.data["episodes"])
+    return _Target(what, path, bundle.sha256(), bundle.step, episodes, config, directory, bundle)
+
+
+def _imported_model(models: Mapping[str, str], reference: str, what: str) -> str:
+    """Return the library's own file that stands for a checkpoint of a run that another program has trained."""
+    if reference not in models:
+        listed = ", ".join(models) or "none"
+        raise CheckpointError(
+            f'{what} was imported, and there is no model "{reference}" of it.', hint=f"There is: {listed}."
+        )
+    return models[reference]
 
 
 def _overrides(options: EvaluationOptions) -> list[Layer]:

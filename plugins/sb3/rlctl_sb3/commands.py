@@ -11,6 +11,7 @@ import click
 from rlctl.errors import ExitCode
 
 if TYPE_CHECKING:
+    from rlctl_sb3.zoo.folders import Training
     from rlctl_sb3.zoo.presets import Preset
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
@@ -66,6 +67,70 @@ def import_zoo_presets(path: Path, envs: tuple[str, ...], algo: str | None, outp
     return ExitCode.RUN_FAILED if unusable else ExitCode.DONE
 
 
+@click.group("import")
+def import_group() -> None:
+    """Make a run of what another program has trained."""
+
+
+_runs_dir = click.option(
+    "--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs."
+)
+_folder = click.argument("folder", type=click.Path(path_type=Path))
+_name = click.option("--name", help="Name the run.")
+
+
+@import_group.command("zoo")
+@_folder
+@_name
+@_runs_dir
+@_json
+def import_zoo_run(folder: Path, name: str | None, runs_dir: Path | None, as_json: bool) -> None:
+    """Make a run of a training by rl-zoo3: of a folder such as logs/ppo/CartPole-v1_1.
+
+    Its episodes, evaluations, settings and models are copied; nothing is unpickled.
+    """
+    from rlctl_sb3.zoo.folders import read_zoo_folder
+
+    _make_run(read_zoo_folder(folder), name, runs_dir, as_json)
+
+
+@import_group.command("sb3")
+@_folder
+@click.option("--env", help="The environment; by default what the monitor files say.")
+@click.option("--algo", help="The algorithm; by default what the model looks like.")
+@_name
+@_runs_dir
+@_json
+def import_sb3_run(
+    folder: Path, env: str | None, algo: str | None, name: str | None, runs_dir: Path | None, as_json: bool
+) -> None:
+    """Make a run of a training by a script of SB3: monitor files, a model's zip, evaluations.npz.
+
+    They are copied and read as data; nothing is unpickled.
+    """
+    from rlctl_sb3.zoo.folders import read_sb3_folder
+
+    _make_run(read_sb3_folder(folder, env, algo), name, runs_dir, as_json)
+
+
+def _make_run(training: Training, name: str | None, runs_dir: Path | None, as_json: bool) -> None:
+    from rlctl.runs.store import default_root
+    from rlctl_sb3.zoo.imports import make_run
+
+    made = make_run(training, runs_dir or default_root(), name)
+    for problem in training.left_out:
+        _note(f"not taken over: {problem}")
+    if as_json:
+        _print_json(made.to_json())
+        return
+    click.echo(made.directory.run_id)
+    counts = f"{len(training.monitors.episodes)} episodes, {len(made.evaluations)} evaluations"
+    _note(f"{made.directory.path}: {training.config['algo']} on {training.config['env']['id']}, {counts}")
+    if training.model is not None:
+        trust = " --trust" if training.statistics is not None else ""
+        _note(f"measure it: rlctl evaluate {made.directory.run_id}{trust}")
+
+
 def _lines(preset: Preset) -> list[str]:
     if preset.is_section:
         return [f"skipped {problem}" for problem in preset.unusable]
@@ -83,4 +148,4 @@ def _print_json(data: Any) -> None:
 
 def commands() -> tuple[click.Command, ...]:
     """Return what becomes `rlctl NAME`."""
-    return (presets,)
+    return (presets, import_group)

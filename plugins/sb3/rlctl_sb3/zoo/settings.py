@@ -32,7 +32,7 @@ _NO_STACKING = (
 )
 
 
-class _Unusable(Exception):
+class UnusableError(Exception):
     """A field that is not taken; the message says why."""
 
 
@@ -66,7 +66,7 @@ class _Translation:
             take = _TAKERS.get(name, _Translation.take_setting)
             try:
                 take(self, name, data_of(value))
-            except (_Unusable, NotLiteralError) as error:
+            except (UnusableError, NotLiteralError) as error:
                 (self._unusable if name in _INDISPENSABLE else self._left_out).append(Problem(name, str(error)))
         if "total_timesteps" not in self._budget and not self._unusable:
             self._left_out.append(Problem("n_timesteps", "is not said: the budget is the algorithm's default."))
@@ -101,7 +101,7 @@ class _Translation:
 
     def take_env_kwargs(self, name: str, value: Any) -> None:
         if not isinstance(value, Mapping):
-            raise _Unusable(f"expected a mapping, got {value!r}")
+            raise UnusableError(f"expected a mapping, got {value!r}")
         if value:
             self._env["kwargs"] = dict(value)
 
@@ -115,7 +115,7 @@ class _Translation:
 
     def take_frame_stack(self, name: str, value: Any) -> None:
         if value not in (None, 0, 1):
-            raise _Unusable(f"{value!r}: {_NO_STACKING}")
+            raise UnusableError(f"{value!r}: {_NO_STACKING}")
 
     def take_callbacks(self, name: str, value: Any) -> None:
         for callback, _ in _classes(value):
@@ -124,7 +124,7 @@ class _Translation:
 
     def take_monitor(self, name: str, value: Any) -> None:
         if value:
-            raise _Unusable("episodes.jsonl has returns and lengths, and no more of what an environment tells")
+            raise UnusableError("episodes.jsonl has returns and lengths, and no more of what an environment tells")
 
     # ---- settings --------------------------------------------------------------------------------------------------
 
@@ -137,10 +137,10 @@ class _Translation:
             kind, _, start = value.partition("_")
             number = _number(start)
             if kind != "lin" or number is None:
-                raise _Unusable(f'expected a number or lin_NUMBER, got "{value}"')
+                raise UnusableError(f'expected a number or lin_NUMBER, got "{value}"')
             value = {"schedule": "linear", "start": number, "end": 0}
         elif name == "clip_range_vf" and isinstance(value, (int, float)) and value < 0:
-            raise _Unusable(f"{value} is how SB2 said that values are not clipped, which is the default")
+            raise UnusableError(f"{value} is how SB2 said that values are not clipped, which is the default")
         self._settings[name] = value
 
     def take_noise(self, name: str, value: Any) -> None:
@@ -150,14 +150,14 @@ class _Translation:
         if value is None:
             return
         if use is None:
-            raise _Unusable(f'expected one of {", ".join(_NOISES)}, got "{value}"')
+            raise UnusableError(f'expected one of {", ".join(_NOISES)}, got "{value}"')
         if isinstance(sigma, bool) or not isinstance(sigma, (int, float)):
-            raise _Unusable(f"needs a number noise_std, got {sigma!r}")
+            raise UnusableError(f"needs a number noise_std, got {sigma!r}")
         self._settings["action_noise"] = {"use": use, "sigma": sigma}
 
     def take_noise_std(self, name: str, value: Any) -> None:
         if self._entry.get("noise_type") is None:
-            raise _Unusable("has no effect without noise_type")
+            raise UnusableError("has no effect without noise_type")
 
     def take_normalize(self, name: str, value: Any) -> None:
         value = parse_literal(value) if isinstance(value, str) else value
@@ -168,14 +168,16 @@ class _Translation:
         if value not in _POLICIES:
             prefix, _, cls = str(value).rpartition(".")
             if prefix.partition(".")[0] != "stable_baselines3" or cls not in _POLICIES:
-                raise _Unusable(f'"{value}" is no policy of SB3: {", ".join(_POLICIES)}')
+                raise UnusableError(f'"{value}" is no policy of SB3: {", ".join(_POLICIES)}')
             value = cls  # each algorithm knows its own by this name
         self._settings[name] = value
 
     def take_literal(self, name: str, value: Any) -> None:
         value = parse_literal(value) if isinstance(value, str) else value
+        if value is None:
+            return
         if not isinstance(value, Mapping):
-            raise _Unusable(f"expected a mapping, got {value!r}")
+            raise UnusableError(f"expected a mapping, got {value!r}")
         architecture = value.get("net_arch")
         if isinstance(architecture, list) and len(architecture) == 1 and isinstance(architecture[0], Mapping):
             value = {**value, "net_arch": architecture[0]}  # SB3 before 1.8 wanted it in a list
@@ -212,18 +214,18 @@ _INDISPENSABLE = ("n_timesteps", "policy")
 
 
 def data_of(value: Any) -> Any:
-    """Return a value of YAML as data of JSON; raises _Unusable for a Python object, a date, or a number that is none."""
+    """Return a value of YAML as data of JSON; raises UnusableError for a Python object, a date, or a number that is none."""
     if isinstance(value, Foreign):
-        raise _Unusable(f"is {value}")
+        raise UnusableError(f"is {value}")
     if isinstance(value, Mapping):
         return {str(key): data_of(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [data_of(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        raise _Unusable(f"must be a finite number, got {value}")
+        raise UnusableError(f"must be a finite number, got {value}")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise _Unusable(f"is of a kind that a configuration has no place for: {value!r}")
+    raise UnusableError(f"is of a kind that a configuration has no place for: {value!r}")
 
 
 def _classes(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
@@ -238,7 +240,7 @@ def _classes(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
 def _whole(value: Any) -> int:
     number = _number(value) if isinstance(value, str) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)) or number != int(number) or number < 1:
-        raise _Unusable(f"expected a whole number from 1 on, got {value!r}")
+        raise UnusableError(f"expected a whole number from 1 on, got {value!r}")
     return int(number)
 
 
