@@ -277,6 +277,26 @@ def test_normalised_observations_need_trust(tmp_path, imported, cli):
     assert with_trust.code == 0, with_trust.err
 
 
+def test_the_commands_of_the_page_run(zoo, script, cli):
+    """Those of docs/sb3.md, one after the other, in a folder that has what they name."""
+    import re
+    import shlex
+    from pathlib import Path
+
+    page = (Path(__file__).parents[3] / "docs" / "sb3.md").read_text()
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    shutil.copytree(zoo.parents[1], cli.folder / "logs")
+    shutil.copytree(script, cli.folder / "logs" / "cartpole")
+    (cli.folder / "hyperparams").mkdir()
+    preset = "CartPole-v1: {n_timesteps: !!float 2e2, n_steps: 64, policy: MlpPolicy, learning_rate: lin_0.1}"
+    (cli.folder / "hyperparams" / "ppo.yml").write_text(preset)
+
+    for line in lines:
+        outcome = cli(*shlex.split(line)[1:])
+        assert outcome.code == 0, f"{line}: {outcome.err}"
+    assert len(lines) == 8
+
+
 # ---- what is refused, and what is never done -----------------------------------------------------------------------
 
 
