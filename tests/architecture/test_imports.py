@@ -149,6 +149,8 @@ def imported_by(tmp_path, *args, **env):
         "runs list",
         "workers --help",
         "run --help",
+        "presets import zoo --help",
+        "import sb3 --help",
     ],
 )
 def test_listing_and_help_import_nothing_heavy(command, tmp_path, rlctl_env):

@@ -284,7 +284,11 @@ def test_the_commands_of_the_page_run(zoo, script, cli):
     from pathlib import Path
 
     page = (Path(__file__).parents[3] / "docs" / "sb3.md").read_text()
-    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    lines = [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
     shutil.copytree(zoo.parents[1], cli.folder / "logs")
     shutil.copytree(script, cli.folder / "logs" / "cartpole")
     (cli.folder / "hyperparams").mkdir()
