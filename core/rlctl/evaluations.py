@@ -86,13 +86,14 @@ class PlayRequest:
 class EvaluatedEpisode:
     """One episode: the seed of its reset, undiscounted return, length in steps, and how it ended.
 
+    Seed and end are None where they are not known, as of an imported run.
     `value` is what the policy took the discounted return to be, at the first observation; None where it was not asked.
     """
 
-    seed: int
+    seed: int | None
     episode_return: float
     length: int
-    terminated: bool
+    terminated: bool | None
     discounted_return: float | None = None
     value: float | None = None
 

@@ -151,6 +151,8 @@ def imported_by(tmp_path, *args, **env):
         "run --help",
         "play --help",
         "record --help",
+        "presets import zoo --help",
+        "import sb3 --help",
     ],
 )
 def test_listing_and_help_import_nothing_heavy(command, tmp_path, rlctl_env):

@@ -55,7 +55,7 @@ def config_of_file(target: str | None, options: dict[str, Any]) -> dict[str, Any
     from rlctl.config.layers import merge, parse_overrides
 
     if target is None or not Path(target).is_file():
-        for name, flag in (("worker", "--worker"), ("algo", "--algo"), ("overrides", "--set"), ("trust", "--trust")):
+        for name, flag in (("worker", "--worker"), ("algo", "--algo"), ("overrides", "--set")):
             if options[name]:
                 raise UsageError(f"{flag} is for a library's own file; a run knows what it is.")
         return None

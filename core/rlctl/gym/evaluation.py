@@ -38,7 +38,7 @@ def measure(
     view = view or _films(request)
     deadline = None if request.time_limit is None else time.monotonic() + request.time_limit
     waiting = iter(request.seeds)
-    found: dict[int, EvaluatedEpisode] = {}
+    found: dict[int | None, EvaluatedEpisode] = {}
     with contextlib.ExitStack() as stack:
         slots = [_Slot(policy, request, view, stack) for _ in range(min(request.num_envs, len(request.seeds)))]
         for slot in slots:

@@ -20,7 +20,7 @@ from rlctl.config.layers import Layer
 from rlctl.config.schema import EarlyStoppingConfig, EvaluationConfig
 from rlctl.descriptors import Mode
 from rlctl.errors import CheckpointError, ExitCode, RlctlError, UsageError
-from rlctl.launch.parent import find_checkpoint
+from rlctl.launch.parent import find_checkpoint, split_reference
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.resume import drifted
 from rlctl.launch.start import host_manifest, task_for
@@ -28,6 +28,7 @@ from rlctl.plugins import discover
 from rlctl.runs.checkpoints import Checkpoint, sha256_of
 from rlctl.runs.directory import RunDirectory, create
 from rlctl.runs.files import LineReader, read_json
+from rlctl.runs.store import RunStore
 
 Report = Callable[[str], None]
 Hear = Callable[[dict[str, Any]], None]
@@ -49,7 +50,9 @@ class Target:
     checkpoint: Checkpoint | None = None
 
     def identity(self, *, trust: bool) -> dict[str, Any]:
-        """Return what the process must be told to take the weights."""
+        """Return what the process must be told to take the weights; raises UsageError where there is nothing to trust."""
+        if trust and self.checkpoint is not None:
+            raise UsageError("--trust is for a library's own file; a run knows what it is.")
         return {
             "path": str(self.path),
             "trust": trust,
@@ -71,20 +74,31 @@ def find_target(reference: str, config: Mapping[str, Any] | None, root: Path) ->
                 f"{reference} is a file: say what it is.", hint="--worker, --algo and --env say what made it."
             )
         return Target(path.name, path.resolve(), sha256_of(path), 0, 0, config)
-    directory, bundle = find_checkpoint(reference, root)
+    name, checkpoint = split_reference(reference)
+    directory = RunStore(root).find(name)
     own = (read_json(directory.config) or {}).get("config")
     if own is None:
         raise CheckpointError(f"{directory.config} cannot be read.")
-    return Target(
-        f"run {directory.run_id}",
-        bundle.path.resolve(),
-        bundle.sha256(),
-        bundle.step,
-        int(bundle.data["episodes"]),
-        {name: value for name, value in own.items() if name != "callbacks"},
-        directory,
-        bundle,
-    )
+    config = {name: value for name, value in own.items() if name != "callbacks"}
+    models = ((read_json(directory.manifest) or {}).get("imported") or {}).get("models")
+    if models is not None:
+        return _imported(directory, models, checkpoint, config)
+    _, bundle = find_checkpoint(reference, root)
+    path, episodes = bundle.path.resolve(), int(bundle.data["episodes"])
+    return Target(f"run {directory.run_id}", path, bundle.sha256(), bundle.step, episodes, config, directory, bundle)
+
+
+def _imported(directory: RunDirectory, models: Mapping[str, str], checkpoint: str, config: Mapping[str, Any]) -> Target:
+    """Return the library's own file that stands for a checkpoint of a run that another program has trained."""
+    what = f"run {directory.run_id}"
+    if checkpoint not in models:
+        listed = ", ".join(models) or "none"
+        raise CheckpointError(
+            f'{what} was imported, and there is no model "{checkpoint}" of it.', hint=f"There is: {listed}."
+        )
+    path, ended = (directory.path / models[checkpoint]).resolve(), read_json(directory.result) or {}
+    counts = int(ended.get("step", 0)), int(ended.get("episodes", 0))
+    return Target(what, path, sha256_of(path), *counts, config, directory)
 
 
 def prepare_target(target: Target, env: Mapping[str, Any], device: str | None, report: Report) -> Prepared:

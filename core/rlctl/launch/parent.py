@@ -19,11 +19,15 @@ def find_checkpoint(reference: str, root: Path) -> tuple[RunDirectory, Checkpoin
 
     Raises UsageError or CheckpointError.
     """
-    name, colon, checkpoint = reference.rpartition(":")
-    if not colon:
-        name, checkpoint = reference, "latest"
+    name, checkpoint = split_reference(reference)
     directory = RunStore(root).find(name)
     return directory, CheckpointFolder(directory.path / "checkpoints").find_sound(checkpoint)
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return the run and the checkpoint that `RUN` or `RUN:CHECKPOINT` names."""
+    name, colon, checkpoint = reference.rpartition(":")
+    return (name, checkpoint) if colon else (reference, "latest")
 
 
 def find_parent(prepared: Prepared, root: Path) -> dict[str, Any] | None:

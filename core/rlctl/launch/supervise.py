@@ -15,7 +15,7 @@ import attrs
 from rlctl.errors import ExitCode
 from rlctl.events import Failure, Progress, Result, RunInfo
 from rlctl.launch.executor import Executor, Task
-from rlctl.runs.directory import RunDirectory
+from rlctl.runs.directory import RunDirectory, files_of
 from rlctl.runs.files import read_json, write_json
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.eventlog import append_event
@@ -169,7 +169,7 @@ class Supervisor:
         self.observers.call("rlctl_run_ended", run=self.info, result=result)
         try:
             write_json(
-                self.directory.analytics, analytics(self.directory)
+                self.directory.analytics, files_of(self.directory)
             )  # last: it lists what the callbacks have left
         except OSError as error:
             self._complain(error)
@@ -177,13 +177,3 @@ class Supervisor:
 
     def _complain(self, error: OSError) -> None:
         self.report(f"the outcome could not be written to {self.directory.path}: {error.strerror or error}")
-
-
-def analytics(directory: RunDirectory) -> dict[str, Any]:
-    """Return analytics.json: what the run left, as paths relative to its directory with their sizes in bytes."""
-    found = {
-        str(path.relative_to(directory.path)): path.stat().st_size
-        for path in sorted(directory.path.rglob("*"))
-        if path.is_file() and path != directory.analytics
-    }
-    return {"run_id": directory.run_id, "files": found}

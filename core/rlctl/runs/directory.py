@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,12 @@ class RunDirectory:
         write_json(self.stop_request, {"reason": reason, "requested_at": time.time()})
 
 
-def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
+def create(
+    root: Path, run_id: str, files: dict[str, Any], fill: Callable[[RunDirectory], None] | None = None
+) -> RunDirectory:
     """Make the directory `root/run_id` with `files` (name → JSON data), whole or not at all.
 
+    `fill` adds what else belongs to it from the start, as that of an imported run; its path is not the final one then.
     Raises RunDirectoryError when the id exists or the place cannot be written (missing rights, full disk).
     """
     final = root / run_id
@@ -128,6 +132,8 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
         (partial / "logs" / _RESERVE).write_bytes(bytes(65_536))
         for name, data in files.items():
             write_json(partial / name, data)
+        if fill is not None:
+            fill(RunDirectory(partial))
         partial.rename(final)  # onto an empty directory only: a racing run of the same id fails here
     except OSError as error:
         _forget(partial, root if made_root else None)
@@ -141,6 +147,16 @@ def create(root: Path, run_id: str, files: dict[str, Any]) -> RunDirectory:
         _forget(partial, root if made_root else None)
         raise
     return RunDirectory(final)
+
+
+def files_of(directory: RunDirectory) -> dict[str, Any]:
+    """Return analytics.json: what the run left, as paths relative to its directory with their sizes in bytes."""
+    found = {
+        str(path.relative_to(directory.path)): path.stat().st_size
+        for path in sorted(directory.path.rglob("*"))
+        if path.is_file() and path != directory.analytics
+    }
+    return {"run_id": directory.run_id, "files": found}
 
 
 def _forget(partial: Path, root: Path | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING
 
 from rlctl import (
     AlgorithmDescriptor,
@@ -16,6 +17,9 @@ from rlctl import (
     hookimpl,
 )
 from rlctl_sb3.algorithms import ALGORITHMS, CONTRIB
+
+if TYPE_CHECKING:
+    import click
 
 _OBSERVATIONS = (
     ObservationSpace.VECTOR,
@@ -64,3 +68,11 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Pro
     from rlctl_sb3.checks import problems_in
 
     return problems_in(config.hyperparameters, config.algo or "") if worker.name == "sb3" else ()
+
+
+@hookimpl
+def rlctl_commands() -> Iterable[click.Command]:
+    from rlctl.descriptors import resolve
+
+    brought: Iterable[click.Command] = resolve("rlctl_sb3.commands:commands")()  # by name: the front imports no click
+    return brought
