@@ -24,6 +24,10 @@ from rlctl.testing.distributions import forget_plugins
 
 FAKE_SITE = Path(__file__).parent / "fake_site"
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Inherited where the tests run in the background of a script; what a test starts would not hear of Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @frozen
 class Outcome:

@@ -105,10 +105,10 @@ def test_a_file_must_be_said_what_it_is(fast_cli: Cli, tmp_path: Any) -> None:
     (tmp_path / "model.zip").touch()
 
     of_file = fast_cli("play", tmp_path / "model.zip", "--render", "ansi")
-    of_run = fast_cli("play", "first", "--trust", "--render", "ansi")
+    of_run = fast_cli("play", "first", "--algo", "dqn", "--render", "ansi")
 
     assert (of_file.code, "--worker" in of_file.err) == (2, True)
-    assert (of_run.code, "--trust is for a library's own file" in of_run.err) == (2, True)
+    assert (of_run.code, "--algo is for a library's own file" in of_run.err) == (2, True)
 
 
 def test_a_worker_whose_environment_renders_nothing_is_refused_in_words(site: Any, fast_cli: Cli) -> None:

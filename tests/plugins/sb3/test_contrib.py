@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -109,9 +110,11 @@ def test_an_environment_that_does_not_say_is_refused():
         ActionMasks(gymnasium.make("CartPole-v1")).reset()
 
 
-PICKY = """
+PICKY = f"""
 import gymnasium
-from tests.plugins.sb3.test_contrib import Picky
+import numpy as np
+
+{inspect.getsource(Picky)}
 gymnasium.register("Picky-v0", Picky)
 """
 
