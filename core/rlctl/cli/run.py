@@ -102,7 +102,7 @@ def _explain(as_json: bool) -> int:
 
 def _show_plan(prepared: Prepared, as_json: bool) -> int:
     """Print what would be run, with the origin of every value, and every problem; returns the exit code."""
-    from rlctl.launch.start import origins_of
+    from rlctl.config.layers import origins_of
 
     tree = prepared.effective() if prepared.config is not None else prepared.merged.values
     origins = origins_of(tree, prepared.merged)

@@ -109,20 +109,20 @@ def _yaml(text: str, path: Path) -> tuple[Any, dict[str, str]]:
         raise _syntax_error(path, None, str(error).split("\n")[0]) from error
     except ValueError as error:  # "2024-13-45" looks like a date and is none
         raise _syntax_error(path, None, f"{error}; put text in quotes") from error
-    if _expanded_size(tree, {}) > _MAXIMUM_VALUES:
+    if expanded_size(tree, {}) > _MAXIMUM_VALUES:
         raise _syntax_error(path, None, f"its aliases stand for more than {_MAXIMUM_VALUES} values")
     origins: dict[str, str] = {}
     _note_lines(tree, path.name, "", origins)
     return ({} if tree is None else _plain(tree)), origins
 
 
-def _expanded_size(node: Any, known: dict[int, int]) -> int:
-    """Return how many values a tree has when each alias is written out."""
+def expanded_size(node: Any, known: dict[int, int]) -> int:
+    """Return how many values a tree has when each alias is written out; `known` remembers those of parts by identity."""
     if not isinstance(node, (Mapping, list, tuple)):
         return 1
     if id(node) not in known:
         items = node.values() if isinstance(node, Mapping) else node
-        known[id(node)] = 1 + sum(_expanded_size(item, known) for item in items)
+        known[id(node)] = 1 + sum(expanded_size(item, known) for item in items)
     return known[id(node)]
 
 

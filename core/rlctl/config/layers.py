@@ -96,3 +96,15 @@ def nested(keys: list[str], value: Any) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
     return value  # type: ignore[no-any-return]
+
+
+def origins_of(tree: Mapping[str, Any], merged: Merged, prefix: str = "") -> dict[str, str]:
+    """Return dotted path → where the value came from, for every value that is not a mapping itself."""
+    origins: dict[str, str] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            origins |= origins_of(value, merged, f"{path}.")
+        else:
+            origins[path] = merged.origins.get(path, "default")
+    return origins

@@ -12,13 +12,13 @@ from typing import Any
 
 from attrs import frozen
 
-from rlctl.config.layers import Layer
+from rlctl.config.layers import Layer, origins_of
 from rlctl.descriptors import WorkerDescriptor
 from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
 from rlctl.events import RunInfo
 from rlctl.launch.parent import require_same_algorithm
 from rlctl.launch.prepare import Prepared
-from rlctl.launch.start import host_manifest, origins_of
+from rlctl.launch.start import host_manifest
 from rlctl.runs.abandoned import set_aside
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory, process_identity, state_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlctl.compatibility import EnvFacts
-from rlctl.config.layers import Merged
+from rlctl.config.layers import origins_of
 from rlctl.descriptors import CallbackDescriptor, resolve
 from rlctl.errors import UsageError
 from rlctl.events import RunInfo
@@ -119,18 +119,6 @@ def _plugin_entry(found: Registered[Any]) -> dict[str, Any]:
         "version": plugin.version,
         "plugin": plugin.name,
     }
-
-
-def origins_of(tree: dict[str, Any], merged: Merged, prefix: str = "") -> dict[str, str]:
-    """Return dotted path → where the value came from, for every value that is not a mapping itself."""
-    origins: dict[str, str] = {}
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict) and value:
-            origins |= origins_of(value, merged, f"{path}.")
-        else:
-            origins[path] = merged.origins.get(path, "default")
-    return origins
 
 
 def host_callbacks(prepared: Prepared) -> list[tuple[str, Registered[CallbackDescriptor]]]:

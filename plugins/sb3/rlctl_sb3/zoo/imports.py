@@ -15,7 +15,7 @@ from attrs import frozen
 
 from rlctl import __version__
 from rlctl.config.check import structure, with_defaults
-from rlctl.config.layers import Layer, Merged, merge
+from rlctl.config.layers import Layer, merge, origins_of
 from rlctl.errors import ConfigError, Problem, RlctlError
 from rlctl.evaluations import Evaluation
 from rlctl.events import Result, json_safe
@@ -98,18 +98,7 @@ def _configuration(training: Training, name: str | None, steps: int) -> tuple[di
         raise ConfigError(problems)
     completed = with_defaults(config.hyperparameters, hyperparameters(str(config.algo)))
     tree = attrs.asdict(attrs.evolve(config, hyperparameters=completed))
-    return tree, _origins(tree, merged, "")
-
-
-def _origins(tree: Mapping[str, Any], merged: Merged, prefix: str) -> dict[str, str]:
-    origins: dict[str, str] = {}
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            origins |= _origins(value, merged, f"{path}.")
-        else:
-            origins[path] = merged.origins.get(path, "default")
-    return origins
+    return tree, origins_of(tree, merged)
 
 
 def _result(training: Training, evaluations: list[Evaluation]) -> Result:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from rlctl.config.files import expanded_size
 from rlctl.errors import ConfigError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError([Problem(str(path), f"has {len(text)} characters, more than a file of settings has.")])
     try:
         tree = _loader().load(text)
-        size = _expanded_size(tree, {})
+        size = expanded_size(tree, {})
     except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         message = f"cannot be parsed: {(error.problem or str(error)).splitlines()[0]}"
@@ -90,16 +91,6 @@ def _ordered(loader: Any, node: Node) -> Any:
 
 def _foreign(_: Any, suffix: str, __: Node) -> Foreign:
     return Foreign(str(suffix).removeprefix(_PYTHON))
-
-
-def _expanded_size(node: Any, known: dict[int, int]) -> int:
-    """Return how many values a tree has when each alias is written out."""
-    if not isinstance(node, (Mapping, list, tuple)):
-        return 1
-    if id(node) not in known:
-        items = node.values() if isinstance(node, Mapping) else node
-        known[id(node)] = 1 + sum(_expanded_size(item, known) for item in items)
-    return known[id(node)]
 
 
 def _kind(value: Any) -> str:
