@@ -2,8 +2,8 @@
 
 Each side is run with a small and a large budget, both beyond the first update; the difference of the two is training alone.
 Exploration falls over half of each budget, so its mean share is the same in both, but for the first 10,000 steps of SB3 and
-Tianshou, which are all random. Sides take turns, and ratios are taken within a round. A faster side has a larger budget, so
-that all are measured over seconds.
+Tianshou, which are all random. Sides take turns, in the order of TURNS, and ratios are taken within a round. A faster side
+has a larger budget, so that all are measured over seconds.
 """
 
 from __future__ import annotations
@@ -49,6 +49,14 @@ CASES = (
     Case("rlctl c51, PyTorch, every step", "CleanRL c51.py, every step", 1.3, 2.5),
 )
 
+TURNS = (
+    ("Tianshou", "SB3", "rlctl", "LeanRL", "CleanRL", "rlctl, 64 envs", "rlctl, 16 envs", "SB3, 8 envs"),
+    ("rlctl, every step", "CleanRL, every step", "rlctl, 16 envs, every step"),
+    ("rlctl, every step, batch 64", "CleanRL, every step, batch 64", "rlctl, 16 envs, every step, batch 64"),
+    ("rlctl c51, PyTorch, every step", "CleanRL c51.py, every step"),
+)
+"""The order of a round: who is compared stands close together, as the machine's speed changes within minutes."""
+
 
 def measure(rounds: int, reference: str, tianshou: str, leanrl: str | None, shrink: int) -> dict[str, Any]:
     """Return seconds and steps per second of each side and round, the ratios, updates alone, and the buffer's memory."""
@@ -65,7 +73,8 @@ def measure(rounds: int, reference: str, tianshou: str, leanrl: str | None, shri
     with pinned() as core:
         for number in range(rounds):
             print(f"dqn: round {number + 1} of {rounds}, {len(sides)} sides", flush=True)
-            rows.append({name: _one(side, number + 1, shrink) for name, side in sides.items()})
+            turns = [name for group in TURNS for name in group if name in sides]
+            rows.append({name: _one(sides[name], number + 1, shrink) for name in turns})
         alone = {
             "updates": dqn_updates.measure(max(11, rounds)),
             "profile": dqn_profile.measure(),
