@@ -21,7 +21,10 @@ from gymnasium import spaces
 
 from rlctl.gym.atari_state import atari_state, hidden, is_atari, set_atari_state
 
-_EXACT = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco", "ale_py.")
+_EXACT = (
+    "gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco", "ale_py.",
+    "stable_baselines3.common.envs.bit_flipping_env",
+)  # fmt: skip
 _EXACT_WRAPPERS = (
     *_EXACT, "gymnasium.wrappers", "stable_baselines3.common.monitor", "stable_baselines3.common.atari_wrappers",
     "cleanrl_utils.atari_wrappers", "rlctl.", "rlctl_cleanrl.", "rlctl_sb3.",
@@ -102,10 +105,17 @@ def _attributes(link: Any) -> dict[str, Any]:
             found["generators"][name] = value.bit_generator.state
         elif _is_holder(value):
             found["objects"][name] = _attributes(value)
-    for name in ("action_space", "observation_space"):
-        space = getattr(link, name, None)
+    for name, space in _spaces(link).items():
         found["generators"] |= {f"{name}/{path}": state for path, state in space_generators(space)}
     return found
+
+
+def _spaces(link: Any) -> dict[str, Any]:
+    """Return the two spaces that every link has, its own or those of the link inside, and any other that it draws from."""
+    own = {
+        name: value for name, value in vars(link).items() if name not in _NOT_STATE and isinstance(value, spaces.Space)
+    }
+    return own | {name: getattr(link, name, None) for name in ("action_space", "observation_space")}
 
 
 def _set_attributes(link: Any, state: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ CONTRIB = "sb3_contrib"
 class Algorithm:
     """An algorithm's class, the file that it is in below its package, and what it does when nothing is said.
 
-    `critic` is what SB3 calls the network beside the actor, None where there is one network; `policy` names its networks,
-    which have no features extractor where `extracts` is False.
+    `critic` is what SB3 calls the network beside the actor, None where there is one network; the names of its policies
+    end in `policies`; its networks have no features extractor where `extracts` is False.
     """
 
     cls: str
@@ -28,7 +28,7 @@ class Algorithm:
     critic: str | None
     package: str = "stable_baselines3"
     module: str = ""
-    policy: str = "MlpPolicy"
+    policies: str = "Policy"
     extracts: bool = True
 
     @property
@@ -53,7 +53,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ars": Algorithm("ARS", "Augmented random search", (_DISCRETE, _BOX), "CartPole-v1", 100_000, None, CONTRIB,
                      extracts=False),
     "recurrent_ppo": Algorithm("RecurrentPPO", "PPO with an LSTM", _ANY, "CartPole-v1", 100_000, "vf", CONTRIB,
-                               "ppo_recurrent", "MlpLstmPolicy"),
+                               "ppo_recurrent", "LstmPolicy"),
     "maskable_ppo": Algorithm("MaskablePPO", "PPO where the environment says which actions are allowed", _COUNTABLE,
                               "Taxi-v4", 100_000, "vf", CONTRIB, "ppo_mask"),
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from rlctl import Problem
 from rlctl.errors import did_you_mean
 from rlctl_sb3.network import DOTTED, activation_problems, network_problems
+from rlctl_sb3.replay_buffers import buffer_problems
 
 NOISES = ("normal", "ornstein_uhlenbeck")
 SCHEDULES = ("linear",)
@@ -40,6 +41,7 @@ def problems_in(hyperparameters: Mapping[str, Any], algorithm: str) -> Iterator[
             yield from _numbers(path, value, ("start", "end"))
         elif name.endswith("_class") and isinstance(value, str):
             yield from _class_name(path, value)
+    yield from buffer_problems(hyperparameters)
 
 
 def _normalize(path: str, value: Any) -> Iterator[Problem]:

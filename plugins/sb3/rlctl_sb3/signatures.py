@@ -12,6 +12,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from rlctl import NotAvailableError, Parameter
 from rlctl_sb3.algorithms import ALGORITHMS, CONTRIB
 from rlctl_sb3.network import NETWORK
@@ -32,6 +34,12 @@ _NOTES = {
 }
 
 
+AUTO = "auto"
+"""The policy that suits the observations: it can be chosen when the environment is there."""
+_POLICY = (
+    "auto: MlpPolicy, for images of at least 36x36 CnnPolicy, for a Dict MultiInputPolicy; of recurrent_ppo the same "
+    "with Lstm in the name."
+)
 INSTALL = {"stable_baselines3": "pip install stable-baselines3", CONTRIB: "pip install 'rlctl-sb3[contrib]'"}
 """Packages of algorithms, and how to get them."""
 
@@ -54,16 +62,30 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
 def constructor_parameters(algorithm: str) -> tuple[Parameter, ...]:
     """Return the arguments of the algorithm's constructor; raises NotAvailableError without SB3."""
     known = ALGORITHMS[algorithm]
-    tree = ast.parse((source_folder(known.package) / f"{known.file}.py").read_text(encoding="utf-8"))
-    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == known.cls)
+    return tuple(
+        attrs.evolve(parameter, default=AUTO, doc=f"{parameter.doc} {_POLICY}".strip())
+        if parameter.name == "policy"
+        else parameter
+        for parameter in parameters_of_class(known.package, known.file, known.cls)
+        if parameter.name not in _NOT_SETTINGS
+    )
+
+
+@functools.cache
+def parameters_of_class(package: str, file: str, name: str) -> tuple[Parameter, ...]:
+    """Return all arguments of the constructor of a class in `package`/`file`.py, without importing it.
+
+    Those that have no default have None. Raises NotAvailableError without the package.
+    """
+    tree = ast.parse((source_folder(package) / f"{file}.py").read_text(encoding="utf-8"))
+    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
     init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     docs = _documented(ast.get_docstring(cls) or "")
     arguments = init.args.args
     defaults = [None] * (len(arguments) - len(init.args.defaults)) + list(init.args.defaults)
     return tuple(
-        _parameter(argument, _literal(default) if default else known.policy, docs.get(argument.arg, ""))
+        _parameter(argument, _literal(default) if default else None, docs.get(argument.arg, ""))
         for argument, default in zip(arguments, defaults, strict=True)
-        if argument.arg not in _NOT_SETTINGS
     )
 
 

@@ -1,4 +1,4 @@
-"""Configuration data to what SB3's constructors take: schedules, noise, classes by dotted name, activation names.
+"""Configuration data to what SB3's constructors take: the policy, schedules, noise, classes by dotted name, activations.
 
 `checks` has refused what has no meaning before the process started.
 """
@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.preprocessing import is_image_space
 from torch import nn
 
 from rlctl import Parameter
 from rlctl.descriptors import resolve
 from rlctl_sb3.network import policy_kwargs
+from rlctl_sb3.signatures import AUTO
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU, "leaky_relu": nn.LeakyReLU,
@@ -22,15 +25,33 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 _NOISES = {"normal": NormalActionNoise, "ornstein_uhlenbeck": OrnsteinUhlenbeckActionNoise}
 
 
+_SMALLEST_IMAGE = 36  # on a side: NatureCNN has nothing left of a smaller one
+
+
 def constructor_arguments(
-    values: Mapping[str, Any], parameters: tuple[Parameter, ...], num_actions: int
+    values: Mapping[str, Any],
+    parameters: tuple[Parameter, ...],
+    observations: spaces.Space[Any],
+    actions: spaces.Space[Any],
+    policies: str = "Policy",
 ) -> dict[str, Any]:
-    """Return the keyword arguments of SB3's constructor; `num_actions` is the size of a continuous action, else 0."""
+    """Return the keyword arguments of SB3's constructor; the names of the algorithm's policies end in `policies`."""
     said = {**values, "policy_kwargs": policy_kwargs(values)}
+    if said.get("policy") == AUTO:
+        said["policy"] = _kind_of_policy(observations) + policies
+    num_actions = int(np.prod(actions.shape)) if isinstance(actions, spaces.Box) else 0
     return {
         parameter.name: _converted(parameter, said[parameter.name], num_actions)
         for parameter in parameters
     }  # fmt: skip
+
+
+def _kind_of_policy(observations: spaces.Space[Any]) -> str:
+    if isinstance(observations, spaces.Dict):
+        return "MultiInput"
+    if is_image_space(observations) and sorted(observations.shape or ())[-2] >= _SMALLEST_IMAGE:
+        return "Cnn"
+    return "Mlp"
 
 
 def _converted(parameter: Parameter, value: Any, num_actions: int) -> Any:

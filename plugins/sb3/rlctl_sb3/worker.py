@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
@@ -23,6 +22,7 @@ from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.algorithms import ALGORITHMS, MASKED
 from rlctl_sb3.masks import ActionMasks
 from rlctl_sb3.monitor_files import MonitorFiles
+from rlctl_sb3.replay_buffers import require_goals
 from rlctl_sb3.signatures import constructor_parameters
 from rlctl_sb3.state import Sb3State
 from rlctl_sb3.values import constructor_arguments
@@ -61,11 +61,12 @@ class Sb3Worker:
         limit_threads(run.threads)
         name = run.info.algo
         envs = _make_envs(run)
-        space = envs.action_space
-        num_actions = int(np.prod(space.shape)) if isinstance(space, spaces.Box) else 0
+        require_goals(run.hyperparameters, envs.observation_space, run.info.env_id)
         known = ALGORITHMS[name]
         algorithm: type[BaseAlgorithm] = getattr(importlib.import_module(known.package), known.cls)
-        arguments = constructor_arguments(run.hyperparameters, constructor_parameters(name), num_actions)
+        arguments = constructor_arguments(
+            run.hyperparameters, constructor_parameters(name), envs.observation_space, envs.action_space, known.policies
+        )
         device = str(resolve_device(run.device))
         model = algorithm(env=envs, seed=run.seed, device=device, verbose=0, **arguments)
         model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
@@ -74,6 +75,8 @@ class Sb3Worker:
         with_replay_buffer = run.info.config["checkpoint"]["replay_buffer"]
         if getattr(model, "replay_buffer", None) is not None and not with_replay_buffer:
             run.limit_resume("its replay buffer is not saved")
+        if getattr(getattr(model, "replay_buffer", None), "copy_info_dict", False):
+            run.limit_resume("the infos in its replay buffer are not saved")
         monitor = MonitorFiles(run.directory.backend, envs.num_envs, run.info.env_id)
         run.attach(Sb3State(model, with_replay_buffer, monitor, masked=name in MASKED))
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12

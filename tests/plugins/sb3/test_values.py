@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 
 from rlctl_sb3.checks import problems_in
 from rlctl_sb3.signatures import constructor_parameters, hyperparameters
@@ -17,6 +19,8 @@ REFUSED = {
     "policy_kwargs={activation_fn: rellu}": "hyperparameters.policy_kwargs.activation_fn",
     "policy_kwargs={optimizer_class: RMSprop}": "hyperparameters.policy_kwargs.optimizer_class",
     "replay_buffer_class=HerReplayBuffer": "hyperparameters.replay_buffer_class",
+    "replay_buffer_kwargs={handle_timeout_terminatoin: false}": "hyperparameters.replay_buffer_kwargs.handle_timeout_terminatoin",
+    "replay_buffer_kwargs={n_envs: 2}": "hyperparameters.replay_buffer_kwargs.n_envs",
 }
 
 
@@ -59,7 +63,8 @@ def test_settings_become_what_the_constructor_takes():
         "action_noise": {"use": "normal", "sigma": 0.5},
         "policy_kwargs": {"activation_fn": "tanh", "optimizer_class": "torch.optim:AdamW", "net_arch": [32]},
     }
-    arguments = constructor_arguments(values, parameters, num_actions=3)
+    actions = spaces.Box(-1.0, 1.0, (3,))
+    arguments = constructor_arguments(values, parameters, spaces.Box(-1.0, 1.0, (5,)), actions)
 
     assert arguments["train_freq"] == (4, "step")
     assert arguments["learning_rate"](0.5) == 0.5
@@ -69,6 +74,36 @@ def test_settings_become_what_the_constructor_takes():
         "activation_fn": torch.nn.Tanh, "optimizer_class": torch.optim.AdamW, "net_arch": [32],
     }  # fmt: skip
     assert arguments["gamma"] == 0.99
+
+
+OBSERVATIONS = {
+    "MlpPolicy": spaces.Box(-1.0, 1.0, (5,)),
+    "CnnPolicy": spaces.Box(0, 255, (36, 36, 3), np.uint8),
+    "MultiInputPolicy": spaces.Dict({"a": spaces.Discrete(2)}),
+}
+
+
+@pytest.mark.parametrize("policy", OBSERVATIONS)
+def test_the_policy_suits_the_observations_unless_one_is_named(policy):
+    """Of an algorithm whose policies have other names, too; a name that is given stays."""
+
+    def chosen(said, *policies):
+        parameters = [parameter for parameter in hyperparameters("ppo") if parameter.name == "policy"]
+        arguments = constructor_arguments(
+            {"policy": said}, parameters, OBSERVATIONS[policy], spaces.Discrete(2), *policies
+        )
+        return arguments["policy"]
+
+    assert chosen("auto") == policy
+    assert chosen("auto", "LstmPolicy") == policy.replace("Policy", "LstmPolicy")
+    assert chosen("MlpPolicy") == "MlpPolicy"
+
+
+def test_an_image_that_is_too_small_for_sb3s_cnn_is_laid_flat():
+    """Of 7x7 pixels nothing would be left by NatureCNN's strides."""
+    parameters = [parameter for parameter in hyperparameters("ppo") if parameter.name == "policy"]
+    image = spaces.Box(0, 255, (7, 7, 3), np.uint8)
+    assert constructor_arguments({"policy": "auto"}, parameters, image, spaces.Discrete(2))["policy"] == "MlpPolicy"
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "a2c", "dqn", "sac", "td3", "ddpg"])
