@@ -42,7 +42,7 @@ def main() -> None:
     if "checkpoints" in options.what:
         results["checkpoints"] = checkpoints.measure(options.rounds)
         checkpoints.report(results["checkpoints"])
-    cases = [overhead.sb3_case()] if "sb3" in options.what else []
+    cases = overhead.sb3_cases() if "sb3" in options.what else []
     if "cleanrl" in options.what:
         cases += overhead.cleanrl_cases(options.reference or reference_python(_REFERENCE))
     for case in cases:

@@ -35,23 +35,19 @@ class Case:
     seed: int = 1
 
 
-def sb3_case() -> Case:
-    """Return SB3's PPO on CartPole."""
-    by_hand = (sys.executable, str(_BY_HAND / "sb3_ppo.py"), "{steps}", "{seed}")
-    options = (
-        "run",
-        "sb3/ppo",
-        "CartPole-v1",
-        "-n",
-        "{steps}",
-        "-s",
-        "{seed}",
-        "--device",
-        "cpu",
-        "--run-id",
-        "{steps}",
-    )
-    return Case("sb3/ppo on CartPole-v1", by_hand, (_RLCTL, *options), small=2_048, large=63_488)
+def sb3_cases() -> list[Case]:
+    """Return SB3's PPO and DQN on CartPole, as they are by default."""
+    options = ("-n", "{steps}", "-s", "{seed}", "--device", "cpu", "--run-id", "{steps}")
+    return [
+        Case(
+            f"sb3/{algo} on CartPole-v1",
+            (sys.executable, str(_BY_HAND / "sb3_script.py"), algo, "CartPole-v1", "{steps}", "{seed}"),
+            (_RLCTL, "run", f"sb3/{algo}", "CartPole-v1", *options),
+            small,
+            large,
+        )
+        for algo, small, large in (("ppo", 2_048, 63_488), ("dqn", 2_000, 42_000))
+    ]
 
 
 def cleanrl_cases(reference_python: str) -> list[Case]:

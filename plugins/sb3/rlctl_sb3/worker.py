@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import rlctl_sb3.lean_import  # noqa: F401 - before all other imports, as they import SB3
+
+# isort: split
 import contextlib
 import importlib
 from collections.abc import Mapping
