@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import run_once
+from benchmarks.timing import run_once, spread
 
 LIMIT, AIM = 0.30, 0.15
 FROM, TO = 12_000, 62_000
@@ -62,19 +62,22 @@ class Timers:
         return max(0.0, seconds(wrapped) - seconds(plain))
 
 
-def measure() -> dict[str, Any]:
-    """Return seconds by part, in all and of the timers, and the share that is neither environment nor arithmetic."""
-    _, _, out = run_once([sys.executable, "-m", "benchmarks.dqn_profile"], Path(__file__).parents[1])
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    found["share"] = 1.0 - sum(found["parts"].values()) / found["total"]
-    return {**found, "limit": LIMIT, "aim": AIM}
+def measure(rounds: int = 3) -> dict[str, Any]:
+    """Return seconds by part and in all of each round, and the shares that are neither environment nor arithmetic."""
+    found: list[dict[str, Any]] = []
+    for _ in range(rounds):
+        _, _, out = run_once([sys.executable, "-m", "benchmarks.dqn_profile"], Path(__file__).parents[1])
+        found.append(json.loads(out.splitlines()[-1]))
+    shares = [1.0 - sum(one["parts"].values()) / one["total"] for one in found]
+    return {"rounds": found, "shares": shares, "limit": LIMIT, "aim": AIM}
 
 
 def report(result: dict[str, Any]) -> None:
     """Print the result for people."""
-    parts = ", ".join(f"{name} {seconds / result['total']:.0%}" for name, seconds in result["parts"].items())
-    print(f"\nwhere the time goes with 1 environment, {1e6 * result['total'] / (TO - FROM):.1f} us a step: {parts}")
-    print(f"  everything else      {result['share']:.0%} (limit {LIMIT:.0%}, aim {AIM:.0%})")
+    middle = sorted(result["rounds"], key=lambda one: float(one["total"]))[len(result["rounds"]) // 2]
+    parts = ", ".join(f"{name} {seconds / middle['total']:.0%}" for name, seconds in middle["parts"].items())
+    print(f"\nwhere the time goes with 1 environment, {1e6 * middle['total'] / (TO - FROM):.1f} us a step: {parts}")
+    print(f"  everything else      {spread(result['shares'])} (limit {LIMIT:g}, aim {AIM:g})")
 
 
 def main() -> None:

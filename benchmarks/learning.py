@@ -29,12 +29,16 @@ _RLCTL = str(Path(sys.executable).with_name("rlctl"))
 
 @frozen
 class Case:
-    """An environment, a budget, and what each system is set to there: name of the row → worker/algo and settings."""
+    """An environment, a budget, and what each system is set to there: name of the row → worker/algo and settings.
+
+    `env_kwargs` are the environment's arguments.
+    """
 
     env: str
     steps: int
     systems: Mapping[str, tuple[str, Mapping[str, Any]]]
     num_envs: Mapping[str, int] = field(factory=dict)
+    env_kwargs: Mapping[str, Any] = field(factory=dict)
 
 
 def _sb3(**settings: Any) -> dict[str, Any]:
@@ -62,6 +66,11 @@ def _tuned(**settings: Any) -> dict[str, tuple[str, dict[str, Any]]]:
         "SB3 DQN": ("sb3/dqn", {"policy_kwargs": {"net_arch": [256, 256]}, **theirs}),
     }
 
+
+_SHORT_ATARI = {
+    "buffer_size": 50_000, "learning_starts": 2_000, "exploration_fraction": 0.3, "exploration_final": 0.01,
+}  # fmt: skip
+"""Beside the settings of CleanRL's dqn_atari.py, which are for 10 million steps."""
 
 CASES: dict[str, Case] = {
     "CartPole, CleanRL's hyper-parameters": Case(
@@ -105,6 +114,20 @@ CASES: dict[str, Case] = {
             train_frequency=4, gradient_steps=4, exploration_fraction=0.12, exploration_final=0.1,
         ),
     ),
+    "RoadRunner, a short training": Case(
+        "rlctl/Atari-v0", 60_000,
+        {
+            "rlctl dqn": ("dqn/dqn_atari", _SHORT_ATARI),
+            "SB3 DQN (Huber loss)": (
+                "sb3/dqn",
+                {
+                    **{_SB3_NAMES.get(name, name): value for name, value in _SHORT_ATARI.items()},
+                    "train_freq": 4, "target_update_interval": 1_000, "learning_rate": 1e-4, "max_grad_norm": 1e9,
+                },
+            ),
+        },
+        env_kwargs={"game": "RoadRunner"},
+    ),
 }  # fmt: skip
 
 
@@ -122,6 +145,7 @@ def train(cases: list[str], systems: list[str], seeds: range) -> None:
 def _measured(name: str, case: Case, system: str, seed: int) -> dict[str, Any]:
     worker, settings = case.systems[system]
     sets = [word for key, value in settings.items() for word in ("--set", f"hyperparameters.{key}={_said(value)}")]
+    sets += [word for key, value in case.env_kwargs.items() for word in ("--set", f"env.kwargs.{key}={_said(value)}")]
     envs = ("--num-envs", str(case.num_envs[system])) if system in case.num_envs else ()
     run = (worker, case.env, "-n", str(case.steps), "-s", str(seed), "--device", "cpu", *envs, *sets)
     with tempfile.TemporaryDirectory() as folder:
