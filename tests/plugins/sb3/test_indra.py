@@ -217,6 +217,18 @@ def test_details_of_no_evaluation_have_no_effect(made):
     assert set(reasons(config.left_out)) == {"training.training.eval.num_episodes", "training.training.eval.seed"}
 
 
+def test_what_is_said_in_two_places_is_taken_from_one(made):
+    """An older and a later name of a field: the other one is named, whatever it says."""
+    text = "{{training: {{total_timesteps: {}, training: {{total_timesteps: 1000}}}}}}"
+    config = made(text.format("300"), base="{environment: {id: CartPole-v1}, training: {algorithm: ppo}}")
+    assert (config.config["total_timesteps"], reasons(config.left_out)) == (
+        300, {"training.training.total_timesteps": "training.total_timesteps says it already"},
+    )  # fmt: skip
+    config = made(text.format("many"))
+    assert config.config["total_timesteps"] == 1000
+    assert "expected a whole number" in reasons(config.left_out)["training.total_timesteps"]
+
+
 def test_no_words_are_no_progress(made):
     """What was silent is; there are no other degrees."""
     assert made("training: {training: {verbose: 0}}").config["callbacks"] == {"progress": False}

@@ -152,10 +152,11 @@ class _Experiment:
     def require(self, *paths: str) -> None:
         """Without these it would be another training than the one that is described."""
         for path in paths:
+            if path in self.said:
+                continue
             known = (path, *(later for later, before in _LATER.items() if before == path))
             wrong = [problem for problem in self.made.left_out if problem.path in known]
-            if path not in self.said:
-                self.made.unusable += wrong or [Problem(path, "is required")]
+            self.made.unusable += wrong or [Problem(path, "is required")]
             self.made.left_out = [problem for problem in self.made.left_out if problem not in wrong]
 
     def algorithm(self) -> str | None:
