@@ -18,6 +18,9 @@ _HOME = {
     "CallbackDescriptor": "rlctl.descriptors",
     "CheckpointSaved": "rlctl.events",
     "ConfigError": "rlctl.errors",
+    "Conversion": "rlctl.conversions",
+    "ConvertedConfig": "rlctl.conversions",
+    "ConverterDescriptor": "rlctl.conversions",
     "EnvConfig": "rlctl.config.schema",
     "Episode": "rlctl.events",
     "EstimatingPolicy": "rlctl.worker.protocol",
@@ -41,6 +44,7 @@ _HOME = {
     "RunConfig": "rlctl.config.schema",
     "RunInfo": "rlctl.events",
     "RunResult": "rlctl.api",
+    "UsageError": "rlctl.errors",
     "Worker": "rlctl.worker.protocol",
     "WorkerDescriptor": "rlctl.descriptors",
     "evaluate": "rlctl.launch.evaluate",
@@ -58,6 +62,9 @@ if TYPE_CHECKING:
     from rlctl.api import run as run
     from rlctl.config.schema import EnvConfig as EnvConfig
     from rlctl.config.schema import RunConfig as RunConfig
+    from rlctl.conversions import Conversion as Conversion
+    from rlctl.conversions import ConvertedConfig as ConvertedConfig
+    from rlctl.conversions import ConverterDescriptor as ConverterDescriptor
     from rlctl.descriptors import API_VERSION as API_VERSION
     from rlctl.descriptors import ActionSpace as ActionSpace
     from rlctl.descriptors import AlgorithmDescriptor as AlgorithmDescriptor
@@ -74,6 +81,7 @@ if TYPE_CHECKING:
     from rlctl.errors import NotAvailableError as NotAvailableError
     from rlctl.errors import Problem as Problem
     from rlctl.errors import RlctlError as RlctlError
+    from rlctl.errors import UsageError as UsageError
     from rlctl.evaluations import Evaluation as Evaluation
     from rlctl.events import CheckpointSaved as CheckpointSaved
     from rlctl.events import Episode as Episode

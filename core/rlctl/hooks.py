@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import click
 
     from rlctl.config.schema import RunConfig
+    from rlctl.conversions import ConverterDescriptor
     from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
     from rlctl.errors import Problem
     from rlctl.evaluations import Evaluation
@@ -53,6 +54,11 @@ def rlctl_callbacks() -> Iterable[CallbackDescriptor]:
 @hookspec
 def rlctl_executors() -> Iterable[ExecutorDescriptor]:
     """Return the executors that can place a run's process, beside the built-in `local`."""
+
+
+@hookspec
+def rlctl_converters() -> Iterable[ConverterDescriptor]:
+    """Return the other systems whose files this plugin makes configurations of, for `rlctl config convert --from NAME`."""
 
 
 @hookspec

@@ -13,6 +13,7 @@ import pluggy
 from attrs import define, field, frozen
 
 from rlctl import hooks
+from rlctl.conversions import ConverterDescriptor
 from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
 from rlctl.distributions import EntryPoint, entry_points
 from rlctl.errors import NotAvailableError, PluginError, did_you_mean
@@ -30,7 +31,7 @@ class Plugin:
     loaded: object | None = field(default=None, repr=False)
 
 
-Descriptor = TypeVar("Descriptor", WorkerDescriptor, CallbackDescriptor, ExecutorDescriptor)
+Descriptor = TypeVar("Descriptor", WorkerDescriptor, CallbackDescriptor, ExecutorDescriptor, ConverterDescriptor)
 
 
 @frozen
@@ -50,6 +51,7 @@ class Registry:
     workers: tuple[Registered[WorkerDescriptor], ...] = ()
     callbacks: tuple[Registered[CallbackDescriptor], ...] = ()
     executors: tuple[Registered[ExecutorDescriptor], ...] = ()
+    converters: tuple[Registered[ConverterDescriptor], ...] = ()
 
     def worker(self, name: str) -> Registered[WorkerDescriptor]:
         """Return the usable worker of that name; raises NotAvailableError or PluginError."""
@@ -62,6 +64,10 @@ class Registry:
     def executor(self, name: str) -> Registered[ExecutorDescriptor]:
         """Return the usable executor of that name; raises NotAvailableError or PluginError."""
         return _find("executor", name, self.executors, self.plugins)
+
+    def converter(self, name: str) -> Registered[ConverterDescriptor]:
+        """Return the usable converter of that name; raises NotAvailableError or PluginError."""
+        return _find("converter", name, self.converters, self.plugins)
 
     def refreshed(self, worker: Registered[WorkerDescriptor]) -> Registered[WorkerDescriptor]:
         """Return what the worker's plugin says of it now, after a set-up that may have brought it more algorithms."""
@@ -119,6 +125,7 @@ def discover() -> Registry:
     registry.workers = _collect(registry, "rlctl_workers", WorkerDescriptor)
     registry.callbacks = _collect(registry, "rlctl_callbacks", CallbackDescriptor)
     registry.executors = _collect(registry, "rlctl_executors", ExecutorDescriptor)
+    registry.converters = _collect(registry, "rlctl_converters", ConverterDescriptor)
     return registry
 
 

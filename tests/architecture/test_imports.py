@@ -151,6 +151,7 @@ def imported_by(tmp_path, *args, **env):
         "run --help",
         "play --help",
         "record --help",
+        "config convert --help",
         "presets import zoo --help",
         "import sb3 --help",
     ],
@@ -168,6 +169,18 @@ def test_completion_imports_nothing_heavy(tmp_path, rlctl_env):
     found, output = imported_by(tmp_path, **words)
     assert found == []
     assert "plain,dqn" in output
+
+
+def test_converters_import_nothing_heavy_but_yaml(tmp_path, rlctl_env):
+    """A conversion needs no library of the training: the environment is looked at in a process of its own."""
+    trials = ["config", "convert", "--from", "indra", str(ROOT / "examples" / "seeds" / "indra_ppo.source.yaml")]
+    found, output = imported_by(tmp_path, *trials)
+    assert found == ["ruamel", "ruamel.yaml"]
+    assert "worker: sb3" in output
+    words = {"_RLCTL_COMPLETE": "bash_complete", "COMP_WORDS": "rlctl config convert --from in", "COMP_CWORD": "4"}
+    found, output = imported_by(tmp_path, **words)
+    assert found == []
+    assert "plain,indra" in output
 
 
 def test_showing_an_algorithm_s_settings_imports_nothing_heavy(tmp_path, rlctl_env):

@@ -19,7 +19,14 @@ HERE = Path(__file__)
 DOCS = HERE.parents[2] / "docs" / "hooks.md"
 FAKE_SITE = HERE.parents[1] / "fake_site"
 HOOKS = sorted(name for name in vars(hooks) if name.startswith("rlctl_"))
-REGISTRATION = ("rlctl_workers", "rlctl_callbacks", "rlctl_executors", "rlctl_commands", "rlctl_check_run")
+REGISTRATION = (
+    "rlctl_workers",
+    "rlctl_callbacks",
+    "rlctl_executors",
+    "rlctl_converters",
+    "rlctl_commands",
+    "rlctl_check_run",
+)
 QUIET = {"progress": False}
 EVALUATION = {"every_steps": 400}
 EVALUATED = ("rlctl_metrics", "rlctl_checkpoint_saved", "rlctl_evaluation_ended")
@@ -110,6 +117,14 @@ def test_hook_rlctl_executors(site, tmp_path):
     site("toy_worker", "toy_executor")
     outcome = run(RunConfig(worker="toy", executor="toy", callbacks=QUIET), runs_dir=tmp_path)
     assert (outcome.directory / "logs" / "executor.txt").is_file()
+
+
+def test_hook_rlctl_converters(site, tmp_path, cli):
+    """`rlctl_converters` brings other systems, whose files become configurations."""
+    site("toy_worker", "toy_converter")
+    (tmp_path / "theirs.json").write_text('[{"name": "short", "steps": 100}]')
+    cli("config", "convert", "--from", "toy", tmp_path / "theirs.json", "-o", tmp_path)
+    assert cli("run", "-c", tmp_path / "short.yaml", "--json").json()["step"] == 100
 
 
 def test_hook_rlctl_commands(site, cli):
@@ -414,6 +429,15 @@ def test_the_example_of_rlctl_executors_places_a_run(documented, tmp_path, capsy
     outcome = run(RunConfig(worker="toy", executor="polite", callbacks=QUIET), runs_dir=tmp_path / "runs")
     assert outcome.result.status == "finished"
     assert capsys.readouterr().out == f"would you please train {outcome.info.run_id}\n"
+
+
+def test_the_example_of_rlctl_converters_converts(documented, tmp_path, cli):
+    """The converter of docs/hooks.md makes a configuration that passes, and names what it leaves out."""
+    documented("rlctl_converters")
+    (tmp_path / "walk.txt").write_text("steps 500\nspeed 3\n")
+    made = cli("config", "convert", "--from", "notes", tmp_path / "walk.txt", "-o", tmp_path / "walk.yaml")
+    assert "walk: left out: speed: unknown." in made.err
+    assert cli("config", "check", tmp_path / "walk.yaml").code == 0
 
 
 def test_the_example_of_rlctl_commands_greets(documented, cli):

@@ -192,7 +192,12 @@ def test_asking_for_a_name_of_two_says_why_it_cannot_be_had(site):
 
 
 @pytest.mark.parametrize(
-    ("kind", "folder", "name"), [("callback", "toy_callbacks", "recorder"), ("executor", "toy_executor", "toy")]
+    ("kind", "folder", "name"),
+    [
+        ("callback", "toy_callbacks", "recorder"),
+        ("executor", "toy_executor", "toy"),
+        ("converter", "toy_converter", "toy"),
+    ],
 )
 def test_callbacks_and_executors_of_one_name_are_refused_too(site, kind, folder, name):
     """What holds for workers of one name holds for callbacks and executors."""
@@ -244,7 +249,7 @@ def test_a_worker_for_a_newer_api_is_shown(site, cli):
     assert row["status"] == "needs plugin API 2, this rlctl speaks 1: upgrade rlctl"
 
 
-@pytest.mark.parametrize("kind", ["worker", "callback", "executor"])
+@pytest.mark.parametrize("kind", ["worker", "callback", "executor", "converter"])
 def test_what_is_made_for_a_newer_api_cannot_be_used(site, kind):
     """Asking for something made for a newer plugin API raises an error that says to upgrade."""
     site("future_api")

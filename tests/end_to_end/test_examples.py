@@ -16,7 +16,7 @@ from rlctl.runs.files import read_json
 from rlctl.runs.files import read_lines as lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if ".source" not in path.name)
 SEED = ROOT / "examples" / "seeds" / "dqn_orchestration.yaml"
 SHORT = ["--total-episodes", 30, "--set", "evaluation.every_episodes=10", "--set", "evaluation.episodes=2"]
 """Some hundreds of steps of CartPole, with three evaluations."""
@@ -54,7 +54,7 @@ def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def packages_of(file: Path) -> list[str]:
     """Return the packages beside gymnasium's own that the environment of an example needs."""
-    needed = {"lunar_lander": ["Box2D"], "atari": ["ale_py", "cv2", "stable_baselines3"]}
+    needed = {"lunar_lander": ["Box2D"], "indra_ppo": ["Box2D"], "atari": ["ale_py", "cv2", "stable_baselines3"]}
     return needed.get(file.stem, [])
 
 

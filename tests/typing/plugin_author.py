@@ -17,6 +17,9 @@ from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
     CallbackDescriptor,
+    Conversion,
+    ConvertedConfig,
+    ConverterDescriptor,
     Episode,
     ExecutorDescriptor,
     Metrics,
@@ -154,6 +157,18 @@ def rlctl_callbacks() -> Iterable[CallbackDescriptor]:
 def rlctl_executors() -> Iterable[ExecutorDescriptor]:
     """Bring the executor."""
     return [ExecutorDescriptor(name="mine", summary="nowhere", factory="mine.executor:MyExecutor")]
+
+
+def convert(path: Path) -> Conversion:
+    """Make a configuration of a file of another system."""
+    made = ConvertedConfig(name=path.stem, config={"worker": "mine"}, left_out=[Problem("speed", "is not known here")])
+    return Conversion(system="notes", configs=[made])
+
+
+@hookimpl
+def rlctl_converters() -> Iterable[ConverterDescriptor]:
+    """Bring the converter."""
+    return [ConverterDescriptor(name="mine", summary="notes", convert="mine.notes:convert")]
 
 
 @hookimpl

@@ -26,7 +26,7 @@ _COMMANDS = {
     "workers": ("rlctl.cli.workers:workers", "List and show training backends, set them up."),
     "callbacks": ("rlctl.cli.plugins:callbacks", "List what can see a run's events."),
     "plugins": ("rlctl.cli.plugins:plugins", "List installed plugins, broken ones with their reason."),
-    "config": ("rlctl.cli.config:config", "Check a configuration, print its schema."),
+    "config": ("rlctl.cli.config:config", "Check a configuration, print its schema, convert another system's."),
     "doctor": ("rlctl.cli.doctor:doctor", "Say what works here and what does not, and why."),
     "completion": ("rlctl.cli.completion:completion", "Print the completion script of a shell."),
 }

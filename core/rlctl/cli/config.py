@@ -1,4 +1,4 @@
-"""`rlctl config`: check a configuration without running it, and print the schema."""
+"""`rlctl config`: check a configuration without running it, print the schema; `rlctl config convert` is in convert.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import attrs
 import click
 
 from rlctl.cli._render import json_option, note, print_json
+from rlctl.cli.convert import convert
 from rlctl.errors import ConfigError
 
 
 @click.group()
 def config() -> None:
-    """Check a configuration, print its schema."""
+    """Check a configuration, print its schema, make one of another system's file."""
+
+
+config.add_command(convert)
 
 
 @config.command("check")

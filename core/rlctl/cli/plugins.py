@@ -28,6 +28,7 @@ def list_plugins(as_json: bool) -> None:
                 ("worker", registry.workers),
                 ("callback", registry.callbacks),
                 ("executor", registry.executors),
+                ("converter", registry.converters),
             )
             for found in items
             if found.plugin is plugin

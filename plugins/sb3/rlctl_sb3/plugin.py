@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlctl import (
     AlgorithmDescriptor,
+    ConverterDescriptor,
     Mode,
     ObservationSpace,
     Problem,
@@ -68,6 +69,22 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Pro
     from rlctl_sb3.checks import problems_in
 
     return problems_in(config.hyperparameters, config.algo or "") if worker.name == "sb3" else ()
+
+
+@hookimpl
+def rlctl_converters() -> list[ConverterDescriptor]:
+    return [
+        ConverterDescriptor(
+            name="indra",
+            summary="an experiment of Indra-RL-Lab's training pipeline (YAML)",
+            convert="rlctl_sb3.conversions.indra:convert",
+        ),
+        ConverterDescriptor(
+            name="agilab",
+            summary="the trainers of AGILab's SB3 app (app_settings.toml)",
+            convert="rlctl_sb3.conversions.agilab:convert",
+        ),
+    ]
 
 
 @hookimpl

@@ -1,6 +1,13 @@
-"""Brings a worker, a callback and an executor whose names are taken by the other toy distributions."""
+"""Brings a worker, a callback, an executor and a converter whose names are taken by the other toy distributions."""
 
-from rlctl import AlgorithmDescriptor, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor, hookimpl
+from rlctl import (
+    AlgorithmDescriptor,
+    CallbackDescriptor,
+    ConverterDescriptor,
+    ExecutorDescriptor,
+    WorkerDescriptor,
+    hookimpl,
+)
 
 
 @hookimpl
@@ -27,3 +34,8 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
 @hookimpl
 def rlctl_executors() -> list[ExecutorDescriptor]:
     return [ExecutorDescriptor(name="toy", summary="the twin", factory="toy_twin:Absent")]
+
+
+@hookimpl
+def rlctl_converters() -> list[ConverterDescriptor]:
+    return [ConverterDescriptor(name="toy", summary="the twin", convert="toy_twin:absent")]

@@ -4,6 +4,7 @@ from rlctl import (
     API_VERSION,
     AlgorithmDescriptor,
     CallbackDescriptor,
+    ConverterDescriptor,
     ExecutorDescriptor,
     WorkerDescriptor,
     hookimpl,
@@ -37,3 +38,8 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
 @hookimpl
 def rlctl_executors() -> list[ExecutorDescriptor]:
     return [ExecutorDescriptor(name="future", summary="of the future", factory="future_api:Absent", api_version=NEWER)]
+
+
+@hookimpl
+def rlctl_converters() -> list[ConverterDescriptor]:
+    return [ConverterDescriptor(name="future", summary="of the future", convert="future_api:absent", api_version=NEWER)]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
-from rlctl.errors import ConfigError, Problem, RlctlError, UsageError, did_you_mean
+from rlctl.config.writing import as_yaml, section, write_files
+from rlctl.conversions import listing
+from rlctl.errors import ConfigError, Problem, UsageError, did_you_mean
 from rlctl_sb3.zoo.algorithms import name_here, problem_with_algorithm
 from rlctl_sb3.zoo.settings import translate
 from rlctl_sb3.zoo.yaml_data import read_yaml
@@ -35,10 +34,7 @@ class Preset:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a program wants to know."""
-        listed = {
-            name: [{"field": item.path, "reason": item.message, "hint": item.hint} for item in problems]
-            for name, problems in (("left_out", self.left_out), ("unusable", self.unusable))
-        }
+        listed = {"left_out": listing(self.left_out), "unusable": listing(self.unusable)}
         return {"entry": self.entry, "env": self.env, "file": str(self.path) if self.path else None, **listed}
 
 
@@ -65,7 +61,7 @@ def import_presets(source: Path, wanted: Iterable[str], algorithm: str | None, o
     presets = [_preset(entry, env, entries[entry], name, source, output) for env, entry in chosen]
     if not tuple(wanted):
         presets += [_section(entry) for entry in entries if entry in _SECTIONS]
-    _write(presets, output)
+    write_files((preset.path, preset.text) for preset in presets if preset.path is not None)
     return presets
 
 
@@ -114,74 +110,4 @@ def _preset(entry: str, env: str, fields: Any, algorithm: str, source: Path, out
 
 def _text(config: Mapping[str, Any], left_out: list[Problem], origin: str) -> str:
     """Return a configuration as a file: a comment of where it is from, what is not in it, and the values."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
-
-    lines = [f"From {origin} of rl-zoo3"]
-    if left_out:
-        lines += ["", "Not taken over:", *(f"  {problem}" for problem in left_out)]
-    yaml = YAML()
-    yaml.width = 120
-    tree = CommentedMap(config)
-    if "hyperparameters" in tree:
-        tree["hyperparameters"] = CommentedMap({name: _flow(item) for name, item in tree["hyperparameters"].items()})
-    tree["env"] = _flow(tree["env"])
-    stream = io.StringIO()
-    yaml.dump(tree, stream)
-    comments = "".join(f"# {_one_line(line)}".rstrip() + "\n" for line in lines)
-    return comments + stream.getvalue()
-
-
-def _flow(value: Any) -> Any:
-    """Return mappings and lists such that they are written on one line."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    if isinstance(value, Mapping):
-        mapping = CommentedMap({key: _flow(item) for key, item in value.items()})
-        mapping.fa.set_flow_style()
-        return mapping
-    if isinstance(value, list):
-        sequence = CommentedSeq([_flow(item) for item in value])
-        sequence.fa.set_flow_style()
-        return sequence
-    return value
-
-
-def _one_line(text: str) -> str:
-    """Return text that cannot leave its comment."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
-def _write(presets: list[Preset], output: Path) -> None:
-    """Write all files or, when one of another content is there or two have one name, none."""
-    files: dict[Path, str] = {}
-    problems = []
-    for preset in presets:
-        if preset.path is None:
-            continue
-        if preset.path in files:
-            problems.append(Problem(str(preset.path), f'two entries would have this file, "{preset.entry}" is one'))
-        files[preset.path] = preset.text
-        if preset.path.exists() and preset.path.read_text(encoding="utf-8", errors="replace") != preset.text:
-            problems.append(Problem(str(preset.path), "exists already.", "Remove it, or say another --output."))
-    if problems:
-        raise ConfigError(problems)
-    try:
-        if files:
-            output.mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
-            _replace(path, text)
-    except OSError as error:
-        raise RlctlError(f'cannot write to "{output}": {error.strerror or error}.') from error
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    return as_yaml(config, [f"From {origin} of rl-zoo3", *section("Not taken over:", left_out)])

@@ -8,11 +8,8 @@ from typing import Any
 
 from attrs import define, field
 
-from rlctl.config.check import check_values
-from rlctl.config.layers import Merged
 from rlctl.errors import Problem
-from rlctl_sb3.checks import problems_in
-from rlctl_sb3.signatures import hyperparameters
+from rlctl_sb3.conversions.settings import sound_settings
 from rlctl_sb3.zoo.literals import NAMES, NotLiteralError, parse_literal
 from rlctl_sb3.zoo.yaml_data import Foreign
 
@@ -79,17 +76,11 @@ class _Translation:
 
     def _check(self) -> None:
         """Leave out what SB3's constructor does not take, by the rules that a run of it is checked by."""
-        parameters = hyperparameters(self._algorithm)
-        whose = f"sb3/{self._algorithm}"
-        found = check_values(self._settings, parameters, "hyperparameters", Merged({}, {}), whose)
-        found += problems_in(self._settings, self._algorithm)
-        for problem in found:
-            name = problem.path.split(".")[1]
-            if self._settings.pop(name, None) is not None:
-                message = f"{problem.path.removeprefix('hyperparameters.')}: {problem.message}"
-                self._left_out.append(Problem(name, message.removeprefix(f"{name}: "), problem.hint))
-        known = {parameter.name: parameter for parameter in parameters}
-        self._settings = {name: known[name].normalized(value) for name, value in self._settings.items()}
+        self._settings, problems = sound_settings(self._settings, self._algorithm)
+        for problem in problems:
+            name, _, inner = problem.path.partition(".")
+            message = f"{inner and problem.path + ': '}{problem.message}"
+            self._left_out.append(Problem(name, message, problem.hint))
 
     # ---- fields that are no settings of the algorithm --------------------------------------------------------------
 
