@@ -24,6 +24,7 @@ from rlctl.gym.atari_state import atari_state, hidden, is_atari, set_atari_state
 _EXACT = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco", "ale_py.")
 _EXACT_WRAPPERS = (
     *_EXACT, "gymnasium.wrappers", "stable_baselines3.common.monitor", "stable_baselines3.common.atari_wrappers",
+    "sb3_contrib.common.wrappers",
     "cleanrl_utils.atari_wrappers", "rlctl.", "rlctl_cleanrl.", "rlctl_sb3.",
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)
