@@ -45,20 +45,39 @@ def unwrapped_statistics(env: gymnasium.Env[Any, Any]) -> RecordEpisodeStatistic
 
 def _applied(entry: WrapperEntry, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
     wrapper = _found(entry)
+    parameters = _parameters(wrapper, entry, env)
     try:
-        inspect.signature(wrapper).bind(env, **entry.kwargs)
-    except TypeError as error:
-        raise _refused(entry, f"{entry.use} cannot be called so: {error}.", _near_arguments(wrapper, entry)) from error
-    except ValueError:
-        pass  # written in C: it says itself what it takes
-    try:
-        wrapped = wrapper(env, **entry.kwargs)
+        wrapped = wrapper(env, **_as_annotated(parameters, entry.kwargs))
     except Exception as error:
         message = " ".join(str(error).split())  # one line, whatever the wrapper's author wrote
         raise _refused(entry, f"{entry.use} cannot wrap it: {type(error).__name__}: {message}") from error
     if not isinstance(wrapped, gymnasium.Env):
         raise _refused(entry, f"{entry.use} returns a {type(wrapped).__name__}, which is no environment of gymnasium.")
     return wrapped
+
+
+def _parameters(wrapper: Any, entry: WrapperEntry, env: gymnasium.Env[Any, Any]) -> Mapping[str, inspect.Parameter]:
+    """Return what a wrapper takes; raises ConfigError where that is something else than it is given."""
+    try:
+        signature = inspect.signature(wrapper)
+    except ValueError as error:
+        raise _refused(entry, f"{entry.use} is no wrapper: {error}.") from error
+    try:
+        signature.bind(env, **entry.kwargs)
+    except TypeError as error:
+        unknown = [name for name in entry.kwargs if name not in signature.parameters]
+        free = [name for name in signature.parameters if name not in entry.kwargs][1:]  # the first is the environment
+        hint = did_you_mean(unknown[0], free) if unknown else None
+        raise _refused(entry, f"{entry.use} cannot be called so: {error}.", hint) from error
+    return signature.parameters
+
+
+def _as_annotated(parameters: Mapping[str, inspect.Parameter], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with tuples for lists where the wrapper says so: a configuration has none, and some insist."""
+    wants = {name for name, parameter in parameters.items() if "tuple" in str(parameter.annotation).lower()}
+    return {
+        name: tuple(value) if isinstance(value, list) and name in wants else value for name, value in kwargs.items()
+    }
 
 
 def _found(entry: WrapperEntry) -> Any:
@@ -88,12 +107,6 @@ def _wrappers_of(module: Any) -> list[str]:
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, gymnasium.Wrapper) and not name.startswith("_")
     ]
-
-
-def _near_arguments(wrapper: Any, entry: WrapperEntry) -> str | None:
-    names = [name for name in inspect.signature(wrapper).parameters if name not in entry.kwargs]
-    unknown = [name for name in entry.kwargs if name not in inspect.signature(wrapper).parameters]
-    return did_you_mean(unknown[0], names[1:]) if unknown else None
 
 
 def _refused(entry: WrapperEntry, message: str, hint: str | None = None, *, unavailable: bool = False) -> ConfigError:

@@ -84,6 +84,12 @@ def test_an_entry_may_have_arguments():
     assert env.observation_space.shape == (3, 4)
 
 
+def test_a_list_is_a_tuple_where_the_wrapper_says_so():
+    """A configuration has no tuples, and gymnasium insists on one for a shape."""
+    env = made({"use": "gymnasium.wrappers:ReshapeObservation", "kwargs": {"shape": [2, 2]}})
+    assert env.observation_space.shape == (2, 2)
+
+
 def test_a_class_or_a_function_of_ones_own_folder_will_do(own):
     """As with modules that register environments."""
     env = made(f"{own}:Louder", {"use": f"{own}:twice"})
@@ -123,6 +129,7 @@ REFUSED = {
     "gymnasium.wrappers:FrameStackObservatio": ("", "there is no", 'Did you mean "FrameStackObservation"?'),
     "own_wrappers:Lauder": ("", 'there is no "Lauder" in own_wrappers.', 'Did you mean "Louder"?'),
     "own_wrappers:NUMBER": ("", "is a int", None),
+    "builtins:dir": ("", "builtins:dir is no wrapper: no signature found", None),
     "own_wrappers:nothing": ("", "returns a int", None),
     "own_wrappers:broken": ("", "own_wrappers:broken cannot wrap it: RuntimeError: no luck", None),
     "own_wrappers:Louder": ({"bye": 3}, "got an unexpected keyword argument 'bye'", 'Did you mean "by"?'),
