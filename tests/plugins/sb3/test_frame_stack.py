@@ -14,6 +14,7 @@ from rlctl_sb3.checks import problems_in
 slow = pytest.mark.slow
 SHORT = ["--set", "hyperparameters.n_steps=64"]
 STACKED = [*SHORT, "--set", "hyperparameters.frame_stack=3"]
+PROCESSES = ["--set", "hyperparameters.vectorization=async"]
 NORMALIZED = ["--set", "hyperparameters.normalize=true"]
 
 
@@ -70,10 +71,19 @@ def test_a_stack_resumes_and_is_measured_and_so_is_the_library_s_own_file(cli, t
              "hyperparameters.learning_starts=50", "--set", "hyperparameters.vectorization=async"],
             id="dqn", marks=slow,
         ),
+        pytest.param(
+            ["sb3/ppo", "BreakoutNoFrameskip-v4", "--num-envs", "2", *SHORT, "--set", "hyperparameters.frame_stack=4",
+             "--set", "hyperparameters.policy=CnnPolicy", "--set", "hyperparameters.n_epochs=1", "--set",
+             "env.wrappers=['stable_baselines3.common.atari_wrappers:AtariWrapper']", *PROCESSES],
+            id="ppo, a game in processes", marks=slow,
+        ),
     ],
 )  # fmt: skip
 def test_a_stack_is_part_of_the_checkpoint(words, cli):
     """Stopped in the midst of episodes and resumed: the frames before are seen again."""
+    if any("Breakout" in word for word in words):
+        pytest.importorskip("ale_py", reason="needs ale-py")
+        pytest.importorskip("cv2", reason="the wrappers need OpenCV")
     answer = cli("verify", "resume", *words, "-n", "512", "--json", timeout=280)
     assert answer.code == 0, answer.err
     assert (answer.json()["declared"], answer.json()["differences"]) == ("exact", [])
