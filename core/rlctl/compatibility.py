@@ -16,11 +16,14 @@ from rlctl.errors import Problem
 class EnvFacts:
     """What an environment really is, found by making it once in a process of its own (`rlctl.gym.facts`).
 
-    `error` says why it could not be made; then only `hint` holds besides. `render_modes` None: it does not say.
+    `error` says why it could not be made; then only `hint` holds besides, with `path` and `unavailable` of the problem.
+    `render_modes` None: it does not say.
     """
 
     error: str | None = None
     hint: str | None = None
+    path: str = "env.id"
+    unavailable: bool = True
     action_space: ActionSpace = field(default=ActionSpace.OTHER, converter=ActionSpace)
     observation_space: ObservationSpace = field(default=ObservationSpace.OTHER, converter=ObservationSpace)
     action_text: str = ""
@@ -88,7 +91,7 @@ def _env_problems(
 ) -> Iterator[Problem]:
     name = f"{worker.name}/{algorithm.name}"
     if env.error:
-        yield Problem("env.id", env.error, env.hint, unavailable=True)
+        yield Problem(env.path, env.error, env.hint, unavailable=env.unavailable)
         return
     if env.num_agents > worker.max_agents:
         yield Problem(

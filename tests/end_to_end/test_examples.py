@@ -54,8 +54,18 @@ def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def packages_of(file: Path) -> list[str]:
     """Return the packages beside gymnasium's own that the environment of an example needs."""
-    needed = {"lunar_lander": ["Box2D"], "indra_ppo": ["Box2D"], "atari": ["ale_py", "cv2", "stable_baselines3"]}
-    return needed.get(file.stem, [])
+    needed = {
+        "lunar_lander": ["Box2D"], "indra_ppo": ["Box2D"], "half_cheetah": ["mujoco"],
+        "atari": ["ale_py", "cv2", "stable_baselines3"], "breakout": ["ale_py", "cv2"],
+    }  # fmt: skip
+    return next((packages for name, packages in needed.items() if file.stem.endswith(name)), [])
+
+
+def words_without_packages(file: Path) -> list[str]:
+    """Return what of the command line lets an example do without those packages."""
+    if not packages_of(file):
+        return []
+    return ["--env", "Pendulum-v1" if "half_cheetah" in file.stem else "CartPole-v1", "--set", "env.wrappers=[]"]
 
 
 # ---- all of them ---------------------------------------------------------------------------------------------------
@@ -74,8 +84,8 @@ def test_an_example_is_accepted(file: Path, fast_cli: Callable[..., Any]) -> Non
 @every_example
 def test_an_example_is_accepted_without_its_environment(file: Path, fast_cli: Callable[..., Any]) -> None:
     """All else in it is right, also where those packages are not installed."""
-    other = ["--env", "CartPole-v1"] if packages_of(file) else []
-    assert fast_cli("run", "-c", file.relative_to(ROOT), "--dry-run", *other).code == 0
+    outcome = fast_cli("run", "-c", file.relative_to(ROOT), "--dry-run", *words_without_packages(file))
+    assert outcome.code == 0, outcome.err
 
 
 @every_example
@@ -91,6 +101,40 @@ def test_a_preset_learns_from_what_it_says(cli: Any) -> None:
     (update,) = [line["values"] for line in read_lines(run / "metrics.jsonl") if "train/updates" in line["values"]]
     assert update["train/updates"] == 100
     assert len(read_lines(run / "evaluations.jsonl")) == 1
+
+
+# ---- sb3 -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_preset_for_games_trains_and_plays_whole_games(cli: Any) -> None:
+    """On four stacked frames; scores are true ones, and lengths in frames of the game: four of them are a step."""
+    for name in ("ale_py", "cv2"):
+        pytest.importorskip(name)
+    small = [
+        "hyperparameters.n_steps=64",
+        "hyperparameters.batch_size=64",
+        "env.num_envs=2",
+        "hyperparameters.n_epochs=1",
+    ]
+    words = [word for setting in small for word in ("--set", setting)]
+    run = trained(cli, ROOT / "examples" / "sb3" / "ppo_breakout.yaml", "-n", 256, *words)
+    (evaluation,) = read_lines(run / "evaluations.jsonl")
+    assert len(evaluation["returns"]) == 10
+    games = read_lines(run / "episodes.jsonl")
+    assert all(length > 100 for length in [*evaluation["lengths"], *(game["length"] for game in games)])
+    assert all(score >= 0 and score == int(score) for score in evaluation["returns"])
+
+
+def test_the_page_of_sb3_names_every_preset() -> None:
+    """Its table has the files of examples/sb3, with their environments and steps."""
+    text = (ROOT / "docs" / "sb3.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+\.yaml)` \| ([^|;]+)[^|]*\| ([\d ]+) \|", text, re.MULTILINE)
+    said = {name: (env.strip(), int(steps.replace(" ", ""))) for name, env, steps in rows}
+    found = {file.name: read_config(file)[0] for file in EXAMPLES if file.parent.name == "sb3"}
+    assert all(f"`{name}`" in text for name in found)
+    for name, (env_id, steps) in said.items():
+        env = found[name]["env"]
+        assert (env_id, steps) == (env if isinstance(env, str) else env["id"], found[name]["total_timesteps"])
 
 
 # ---- docs/dqn.md ---------------------------------------------------------------------------------------------------

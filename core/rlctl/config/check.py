@@ -15,6 +15,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from rlctl.config.layers import Merged
 from rlctl.config.schema import NESTED, RunConfig
+from rlctl.config.wrappers import wrapper_problems
 from rlctl.descriptors import Parameter, parameters_of
 from rlctl.errors import Problem, did_you_mean
 
@@ -65,6 +66,8 @@ def structure(merged: Merged) -> tuple[RunConfig | None, list[Problem]]:
     if not _DEVICE.fullmatch(config.device):
         message = f'expected auto, cpu, cuda, cuda:N or mps, got "{config.device}"'
         problems.append(Problem("device", message, origin=merged.origin("device")))
+    origin = merged.origin("env.wrappers")
+    problems += [attrs.evolve(problem, origin=origin) for problem in wrapper_problems(config.env.wrappers)]
     for name, value in config.labels.items():
         if not isinstance(value, str):
             problems.append(

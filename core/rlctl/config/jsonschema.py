@@ -10,6 +10,12 @@ from rlctl.descriptors import Parameter, parameters_of
 from rlctl.errors import UsageError, did_you_mean
 from rlctl.plugins import discover
 
+_NAMED = {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"}
+_OF_A_WRAPPER = (
+    Parameter(name="use", kinds=("string",), doc="package.module:Class", required=True),
+    Parameter(name="kwargs", kinds=("object", "null"), default={}, doc="Its arguments beside the environment."),
+)
+
 
 def object_schema(parameters: Iterable[Parameter], title: str) -> dict[str, Any]:
     """Return the JSON Schema of a mapping that takes these parameters and nothing else."""
@@ -45,6 +51,7 @@ def config_schema() -> dict[str, Any]:
         inner = object_schema(parameters_of(nested), name)
         schema["properties"][name] = {**inner, "description": _doc(RunConfig, name)}
     env = object_schema(parameters_of(EnvConfig), "environment")
+    env["properties"]["wrappers"]["items"] = {"anyOf": [_NAMED, object_schema(_OF_A_WRAPPER, "wrapper")]}
     schema["properties"]["env"] = {"anyOf": [{"type": "string"}, env], "description": _doc(RunConfig, "env")}
     callbacks = schema["properties"]["callbacks"]
     schema["properties"]["callbacks"] = {**callbacks, "type": ["object", "array"], "items": {"type": "string"}}

@@ -28,11 +28,11 @@ class Merged:
     origins: dict[str, str]
 
     def origin(self, path: str) -> str | None:
-        """Return where the value at `path`, or the mapping that holds it, came from."""
+        """Return where the value at `path`, or the mapping or list that holds it (`a.b[0]`), came from."""
         while path:
             if path in self.origins:
                 return self.origins[path]
-            path = path.rpartition(".")[0]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return None
 
 

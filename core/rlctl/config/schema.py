@@ -39,6 +39,12 @@ class EnvConfig:
     max_episode_steps: int | None = field(
         default=None, metadata=_doc("Truncate episodes after so many steps, instead of the environment's own limit.", minimum=1)
     )  # fmt: skip
+    wrappers: list[Any] = field(
+        factory=list,
+        metadata=_doc(
+            "Wrappers around the environment, the innermost first: `package.module:Class`, or `{use: that, kwargs: {...}}`."
+        ),
+    )
 
 
 @frozen(kw_only=True)

@@ -27,6 +27,7 @@ _EXACT = (
 )  # fmt: skip
 _EXACT_WRAPPERS = (
     *_EXACT, "gymnasium.wrappers", "stable_baselines3.common.monitor", "stable_baselines3.common.atari_wrappers",
+    "sb3_contrib.common.wrappers",
     "cleanrl_utils.atari_wrappers", "rlctl.", "rlctl_cleanrl.", "rlctl_sb3.",
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 
 from rlctl.errors import NotAvailableError, did_you_mean
+from rlctl.gym.wrappers import wrap_env
 
 ENTRY_POINT_GROUP = "rlctl.envs"
 """Entry points of this group name modules whose import registers environments."""
@@ -48,10 +49,16 @@ def _import_installed() -> None:
 
 
 def make_env(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
-    """Make one environment of the configuration `env` (`RunConfig.env` as a mapping); `kwargs` are added to its own.
+    """Make one environment of the configuration `env` (`RunConfig.env` as a mapping), in its wrappers.
 
-    Raises NotAvailableError with the nearest known ids for an unknown environment, or naming what is not installed.
+    `kwargs` are added to those of `gymnasium.make`. Raises NotAvailableError with the nearest known ids for an unknown
+    environment, or naming what is not installed; ConfigError for wrappers that cannot be put around it.
     """
+    return wrap_env(make_bare_env(env, **kwargs), env)
+
+
+def make_bare_env(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
+    """Make it without the wrappers; raises NotAvailableError as `make_env` does."""
     import_environments(env)
     arguments = {**(env.get("kwargs") or {}), **kwargs}
     if env.get("max_episode_steps") is not None:

@@ -122,7 +122,7 @@ class _Slot:
         return episode
 
     def _goes_on_after_a_life(self) -> bool:
-        how = _how_it_goes_on(self.env)
+        how = how_it_goes_on(self.env)
         if how == "reset":
             self._rewards.over = False
             self.observation, _ = self.env.reset()
@@ -173,16 +173,19 @@ class _RawRewards(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def _with_raw_rewards(env: gymnasium.Env[Any, Any]) -> tuple[gymnasium.Env[Any, Any], _RawRewards]:
-    """Put the counter where a training counts too: below RecordEpisodeStatistics if there is one, else around everything."""
-    for link in links(env):
-        if type(link).__name__ == "RecordEpisodeStatistics":
-            link.env = counter = _RawRewards(link.env)
-            return env, counter
-    counter = _RawRewards(env)
-    return counter, counter
+    """Put the counter below the innermost RecordEpisodeStatistics, if there is one, else around everything.
+
+    There a training counts, too; and `rlctl.gym.wrappers` puts one below the wrappers of a configuration.
+    """
+    found = [link for link in links(env) if type(link).__name__ == "RecordEpisodeStatistics"]
+    counter = _RawRewards(found[-1].env if found else env)
+    if not found:
+        return counter, counter
+    found[-1].env = counter
+    return env, counter
 
 
-def _how_it_goes_on(env: gymnasium.Env[Any, Any]) -> str | None:
+def how_it_goes_on(env: gymnasium.Env[Any, Any]) -> str | None:
     """Return how an environment goes on after a life was lost and called an end, None if that is not what has ended.
 
     `reset`: EpisodicLifeEnv of Baselines and its heirs, whose reset then only goes on. `step`: gymnasium's

@@ -15,7 +15,7 @@ import gymnasium
 from gymnasium import spaces
 
 from rlctl.descriptors import ActionSpace, ObservationSpace
-from rlctl.errors import RlctlError
+from rlctl.errors import ConfigError, RlctlError
 from rlctl.gym.environments import import_environments, make_env
 
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -47,6 +47,9 @@ def facts_of(env: dict[str, Any]) -> dict[str, Any]:
     """Return what `rlctl.compatibility.EnvFacts` holds, as data; a failure is a fact too."""
     try:
         made = make_env(env)
+    except ConfigError as error:
+        wrong = error.problems[0]
+        return {"error": wrong.message, "hint": wrong.hint, "path": wrong.path, "unavailable": wrong.unavailable}
     except RlctlError as error:
         return {"error": error.message, "hint": error.hint}
     except BaseException as error:  # noqa: BLE001 - whatever a stranger's environment raises, SystemExit too

@@ -18,7 +18,7 @@ from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
-from rlctl.launch.probe import probe_env
+from rlctl.launch.probe import probe_configured
 from rlctl.plugins import Registered, Registry, accepted_arguments
 from rlctl.requirements import all_missing
 
@@ -236,7 +236,7 @@ def _check_env(prepared: Prepared, config: RunConfig | None) -> None:
     if config is None or worker is None or "gymnasium" not in worker.descriptor.env_families:
         return
     if config.env.id is not None and not all_missing(["gymnasium"]):
-        prepared.env_facts = probe_env(attrs.asdict(config.env))
+        prepared.env_facts = probe_configured(config.env)
 
 
 def _check_finite(prepared: Prepared) -> None:
@@ -262,7 +262,12 @@ def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
         callbacks[name] = with_defaults(given, found.descriptor.options)
     return attrs.evolve(
         config,
-        env=attrs.evolve(config.env, kwargs=dict(config.env.kwargs), imports=list(config.env.imports)),
+        env=attrs.evolve(
+            config.env,
+            kwargs=dict(config.env.kwargs),
+            imports=list(config.env.imports),
+            wrappers=list(config.env.wrappers),
+        ),
         hyperparameters=with_defaults(config.hyperparameters, parameters),
         callbacks=callbacks,
     )

@@ -11,7 +11,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from rlctl.compatibility import EnvFacts
+from rlctl.config.schema import EnvConfig
+from rlctl.config.wrappers import wrapper_problems
+
+
+def probe_configured(env: EnvConfig) -> EnvFacts | None:
+    """Return what a configured environment is; None if that is not known, because its wrappers have not the right form."""
+    said = attrs.asdict(env)
+    if not any(wrapper_problems(env.wrappers)):
+        return probe_env(said)
+    bare = probe_env({**said, "wrappers": []})
+    return bare if bare.error else None
 
 
 def probe_env(env: dict[str, Any]) -> EnvFacts:

@@ -21,6 +21,7 @@ _DEFAULT_STEPS = 500_000
 # What a script says by default may need MuJoCo; an environment that is there everywhere starts without a detour.
 _DEFAULT_ENVS = {"discrete": "CartPole-v1", "box": "Pendulum-v1"}
 _IMAGE_ENV = "BreakoutNoFrameskip-v4"
+_OTHER_MAKERS = ("envpool", "procgen", "isaacgym", "pettingzoo")
 
 
 @hookimpl
@@ -44,8 +45,25 @@ def rlctl_workers() -> list[WorkerDescriptor]:
 
 @hookimpl
 def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Problem]:
-    if worker.name == "cleanrl" and config.device == "mps":
+    if worker.name != "cleanrl":
+        return
+    if config.device == "mps":
         yield Problem("device", "CleanRL's scripts know cpu and cuda, got mps.", "Use --device cpu.")
+    if config.env.wrappers:
+        yield from _unwrappable(config.algo or _DEFAULT)
+
+
+def _unwrappable(name: str) -> Iterator[Problem]:
+    """Yield a problem for a script whose environments `gymnasium.make` does not make."""
+    from rlctl_cleanrl.index import indexed_scripts
+
+    imported = {module for script in indexed_scripts() if script["name"] == name for module in script["imports"]}
+    for maker in _OTHER_MAKERS:
+        if maker in imported:
+            message = (
+                f"{name}.py has its environments made by {maker}, and not by gymnasium.make: they cannot be wrapped."
+            )
+            yield Problem("env.wrappers", message, "Leave them out, or take another script.")
 
 
 def _algorithms() -> Iterator[AlgorithmDescriptor]:

@@ -16,7 +16,7 @@ from torch.distributions import Categorical, Normal
 
 from rlctl import RlctlError
 from rlctl.gym.env_state import links
-from rlctl.gym.environments import make_env
+from rlctl.gym.environments import make_bare_env
 
 _ACTING = ("agent", "q_network", "actor")
 """What scripts call the network that acts, the first one that is there."""
@@ -42,7 +42,7 @@ class ScriptPolicy:
         """Return an environment as the script wraps it; what it has learned to normalise by stands still."""
         make = self._script.get("make_env")
         if make is None:
-            return make_env(env, **kwargs)
+            return make_bare_env(env, **kwargs)  # the worker has let `gymnasium.make` put the wrappers around it
         args = self._script["args"]
         known: dict[str, Any] = {"env_id": env["id"], "seed": 0, "idx": 0, "capture_video": False, "run_name": ""}
         known["gamma"] = getattr(args, "gamma", 0.99)

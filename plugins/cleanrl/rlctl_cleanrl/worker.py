@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from rlctl import Run
 from rlctl.gym.environments import import_environments
+from rlctl.gym.wrappers import wrap_env
 from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_cleanrl.launcher import find_main_loop, run_script
@@ -96,6 +98,21 @@ def _prepare_env(run: Run) -> None:
     spec.kwargs.update(run.env.get("kwargs") or {})
     if run.env.get("max_episode_steps") is not None:
         spec.max_episode_steps = run.env["max_episode_steps"]
+    if run.env.get("wrappers"):
+        gymnasium.make = _wrapping(gymnasium.make, run.env)
+
+
+def _wrapping(make: Callable[..., Any], config: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return `gymnasium.make` that puts the configuration's wrappers around its environment, and leaves any other as it is.
+
+    Not by the registry's own list of wrappers: gymnasium passes over that where an environment brings some itself.
+    """
+
+    def wrapping(id: Any, *arguments: Any, **kwargs: Any) -> Any:  # noqa: A002 - gymnasium's name
+        made = make(id, *arguments, **kwargs)
+        return wrap_env(made, config) if id == config["id"] else made
+
+    return wrapping
 
 
 class _Observer:

@@ -40,6 +40,7 @@ def problems_in(config: RunConfig) -> Iterator[Problem]:
     problems = (
         *_without_effect(settings, defaults),
         *_contradictions(settings),
+        *_wrapped(settings, config),
         *_exploration(settings),
         *_sizes(settings, budget),
         *_network(settings, defaults),
@@ -78,6 +79,11 @@ def _contradictions(settings: Mapping[str, Any]) -> _Found:
     if settings["distribution"] == "categorical" and not settings["v_min"] < settings["v_max"]:
         message = f"must be less than v_max, got {settings['v_min']:g} and {settings['v_max']:g}"
         yield "v_min", message, None
+
+
+def _wrapped(settings: Mapping[str, Any], config: RunConfig) -> _Found:
+    if settings["vectorization"] == "native" and config.env.wrappers:
+        yield "vectorization", "native steps all at once, env.wrappers go around single ones.", "Set it to auto."
 
 
 def _exploration(settings: Mapping[str, Any]) -> _Found:

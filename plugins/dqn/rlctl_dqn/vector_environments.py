@@ -25,12 +25,14 @@ Vector = VectorEnv[Any, Any, Any]
 def native(env: Mapping[str, Any], num_envs: int, *, required: bool) -> Vector | None:
     """Return gymnasium's vectorised class of this environment, `num_envs` of them; None if there is none that fits.
 
-    It fits if it takes the environment's arguments, observes float32 vectors, and resets an ended one in the next step.
-    Raises NotAvailableError, if it is `required`, with what does not fit.
+    It fits if it takes the environment's arguments, observes float32 vectors, and resets an ended one in the next step, and
+    if there are no wrappers, which are for single ones. Raises NotAvailableError, if it is `required`, with what does not fit.
     """
     import_environments(env)
     reason = f"{env['id']} has no vectorised class of its own"
-    if env["id"] in gymnasium.registry and gymnasium.spec(env["id"]).vector_entry_point is not None:
+    if env.get("wrappers"):
+        reason = "env.wrappers go around single environments"
+    elif env["id"] in gymnasium.registry and gymnasium.spec(env["id"]).vector_entry_point is not None:
         arguments = dict(env.get("kwargs") or {})
         if env.get("max_episode_steps") is not None:
             arguments["max_episode_steps"] = env["max_episode_steps"]

@@ -50,6 +50,7 @@ class DqnWorker:
         while run.advance(training.step):
             training.iterate()
         save_file(training.weights(), run.directory.backend / "q_network.safetensors")
+        run.save("final")  # now: environments in processes have no state when they are closed
         training.envs.close()
 
 

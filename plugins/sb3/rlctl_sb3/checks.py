@@ -9,6 +9,7 @@ from rlctl import Problem
 from rlctl.errors import did_you_mean
 from rlctl_sb3.network import DOTTED, activation_problems, network_problems
 from rlctl_sb3.replay_buffers import buffer_problems
+from rlctl_sb3.signatures import constructor_parameters
 
 NOISES = ("normal", "ornstein_uhlenbeck")
 SCHEDULES = ("linear",)
@@ -22,6 +23,7 @@ _CLASS_KEYS = ("features_extractor_class", "optimizer_class")
 
 def problems_in(hyperparameters: Mapping[str, Any], algorithm: str) -> Iterator[Problem]:
     """Yield everything that has the right kind but no meaning to SB3's algorithm."""
+    yield from _stacked_and_normalized(hyperparameters, algorithm)
     for name, value in hyperparameters.items():
         path = f"hyperparameters.{name}"
         if name == "action_noise" and isinstance(value, Mapping):
@@ -42,6 +44,19 @@ def problems_in(hyperparameters: Mapping[str, Any], algorithm: str) -> Iterator[
         elif name.endswith("_class") and isinstance(value, str):
             yield from _class_name(path, value)
     yield from buffer_problems(hyperparameters)
+
+
+def _stacked_and_normalized(settings: Mapping[str, Any], algorithm: str) -> Iterator[Problem]:
+    """SB3 stores what VecNormalize had before it normalised: with a replay buffer, of stacked frames the last one only."""
+    frames = settings.get("frame_stack", 1)
+    if not isinstance(frames, int) or frames < 2 or not settings.get("normalize"):
+        return
+    if any(parameter.name == "buffer_size" for parameter in constructor_parameters(algorithm)):
+        message = (
+            f"{algorithm} has a replay buffer, in which SB3 cannot store frames that are normalised and then stacked."
+        )
+        wrapper = f"{{use: gymnasium.wrappers:FrameStackObservation, kwargs: {{stack_size: {frames}}}}}"
+        yield Problem("hyperparameters.frame_stack", message, f"Stack them in env.wrappers: {wrapper}.")
 
 
 def _normalize(path: str, value: Any) -> Iterator[Problem]:

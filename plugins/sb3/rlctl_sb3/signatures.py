@@ -51,11 +51,27 @@ NORMALIZE = Parameter(
     "such as {norm_reward: false}. Its gamma is the algorithm's unless it says another.",
 )
 
+FRAME_STACK = Parameter(
+    name="frame_stack",
+    kinds=("integer",),
+    default=1,
+    minimum=1,
+    doc="Observe so many of the last frames, by SB3's VecFrameStack; they are normalised first. 1: only the last one.",
+)
+
+VECTORIZATION = Parameter(
+    name="vectorization",
+    kinds=("string",),
+    default="sync",
+    choices=("sync", "async"),
+    doc="How several environments are stepped. sync: one by one; async: each in a process of its own, for slow ones.",
+)
+
 
 @functools.cache
 def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
     """Return what can be set of an SB3 algorithm (`ppo`, `sac`, ...) and around it; raises NotAvailableError without SB3."""
-    return (*constructor_parameters(algorithm), NETWORK, NORMALIZE)
+    return (*constructor_parameters(algorithm), NETWORK, NORMALIZE, FRAME_STACK, VECTORIZATION)
 
 
 @functools.cache

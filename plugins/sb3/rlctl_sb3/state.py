@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
 
 from rlctl import RlctlError
-from rlctl.gym.env_state import data_attributes, env_state, set_env_state, set_space_generator, space_generators
+from rlctl.gym.env_state import data_attributes, set_space_generator, space_generators
 from rlctl.gym.replay import replay_data, set_replay_data
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
@@ -59,10 +59,7 @@ class Sb3State:
         write_data(folder, "optimizer", optimizers)
         write_data(folder, "variables", {name: _at(model, name).data for name in _variables(model)})
         write_data(folder, "random", random_states())
-        write_data(folder, "environments", self._environments())
-        normalized = model.get_vec_normalize_env()
-        if normalized is not None:
-            write_data(folder, "normalization", _normalization(normalized))
+        self._write_environments(folder)
         attributes = {name: value for name, value in data_attributes(model).items() if name not in _FROM_CONFIG}
         write_data(folder, "memory", _memory(model))
         write_data(folder, "monitor", self._monitor.sizes())
@@ -99,10 +96,7 @@ class Sb3State:
         buffer = getattr(model, "replay_buffer", None)
         if buffer is not None and (folder / "replay.json").exists():
             set_replay_data(buffer, read_data(folder, "replay"))
-        self._set_environments(read_data(folder, "environments"))
-        normalized = model.get_vec_normalize_env()
-        if normalized is not None:
-            _set_normalization(normalized, read_data(folder, "normalization"))
+        self._read_environments(folder)
         set_random_states(read_data(folder, "random"))
 
     # ---- what is lent and taken ------------------------------------------------------------------------------------
@@ -116,7 +110,7 @@ class Sb3State:
             model.action_space = copy.deepcopy(space)  # SB3's DQN explores by drawing from it
             model.action_space.seed(seed)
             try:
-                yield Sb3Policy(model, masked=self._masked)
+                yield Sb3Policy(model, masked=self._masked, stacked=self._stacked)
             finally:
                 model.action_space = space
                 model.policy.set_training_mode(training)
@@ -162,22 +156,40 @@ class Sb3State:
 
     # ---- environments ----------------------------------------------------------------------------------------------
 
-    def _environments(self) -> dict[str, Any]:
+    def _write_environments(self, folder: Path) -> None:
+        """Write the state of each, and what stands around all of them."""
         generators = dict(space_generators(self._model.action_space))
-        return {"action_space": generators, "envs": [env_state(env) for env in self._envs()]}
+        envs = self._venv.env_method("rlctl_state")
+        write_data(folder, "environments", {"action_space": generators, "envs": envs})
+        normalized, stacked = self._model.get_vec_normalize_env(), self._stacked
+        if normalized is not None:
+            write_data(folder, "normalization", _normalization(normalized))
+        if stacked is not None:
+            write_data(folder, "frames", {key: part.stacked_obs for key, part in _stacks(stacked).items()})
 
-    def _set_environments(self, state: dict[str, Any]) -> None:
-        for env, values in zip(self._envs(), state["envs"], strict=True):
-            set_env_state(env, values)
+    def _read_environments(self, folder: Path) -> None:
+        state = read_data(folder, "environments")
+        for index, values in enumerate(state["envs"]):
+            self._venv.env_method("rlctl_set_state", values, indices=index)
         for path, generator in state["action_space"].items():
             set_space_generator(self._model.action_space, path, generator)
+        normalized, stacked = self._model.get_vec_normalize_env(), self._stacked
+        if normalized is not None:
+            _set_normalization(normalized, read_data(folder, "normalization"))
+        if stacked is not None:
+            for key, frames in read_data(folder, "frames").items():
+                _stacks(stacked)[key].stacked_obs = frames
 
-    def _envs(self) -> list[Any]:
-        venv: Any = self._model.get_env()
-        while not isinstance(venv, DummyVecEnv):
-            venv = venv.venv
-        envs: list[Any] = venv.envs
-        return envs
+    @property
+    def _venv(self) -> VecEnv:
+        venv = self._model.get_env()
+        assert venv is not None
+        return venv
+
+    @property
+    def _stacked(self) -> VecFrameStack | None:
+        """What stacks the frames of the environments, None if nothing does."""
+        return unwrap_vec_wrapper(self._venv, VecFrameStack)
 
 
 def _normalization(venv: VecNormalize) -> dict[str, Any]:
@@ -205,6 +217,11 @@ def _set_statistics(venv: VecNormalize, state: dict[str, Any]) -> None:
 
 def _parts(statistics: Any) -> dict[str, Any]:
     return statistics if isinstance(statistics, dict) else {"": statistics}
+
+
+def _stacks(venv: VecFrameStack) -> dict[str, Any]:
+    """Return the stacks of the parts of a dictionary of observations by their keys; of an array its own, under ""."""
+    return getattr(venv.stacked_obs, "sub_stacked_observations", None) or {"": venv.stacked_obs}
 
 
 def _noises(model: BaseAlgorithm) -> list[Any]:

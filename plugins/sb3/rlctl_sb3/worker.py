@@ -7,23 +7,18 @@ import rlctl_sb3.lean_import  # noqa: F401 - before all other imports, as they i
 # isort: split
 import contextlib
 import importlib
-from collections.abc import Mapping
 from typing import Any
 
-import gymnasium
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from rlctl import Run
-from rlctl.gym.env_state import inexact
-from rlctl.gym.environments import make_env
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.algorithms import ALGORITHMS, MASKED
-from rlctl_sb3.masks import ActionMasks
+from rlctl_sb3.environments import make_environments
 from rlctl_sb3.monitor_files import MonitorFiles
 from rlctl_sb3.replay_buffers import require_goals
 from rlctl_sb3.signatures import constructor_parameters
@@ -63,7 +58,7 @@ class Sb3Worker:
         """Build the algorithm as its users do, let it learn, and leave SB3's own backend/model.zip."""
         limit_threads(run.threads)
         name = run.info.algo
-        envs = _make_envs(run)
+        envs = make_environments(run)
         require_goals(run.hyperparameters, envs.observation_space, run.info.env_id)
         known = ALGORITHMS[name]
         algorithm: type[BaseAlgorithm] = getattr(importlib.import_module(known.package), known.cls)
@@ -89,27 +84,11 @@ class Sb3Worker:
         with contextlib.suppress(_Stopped):
             model.learn(total_timesteps=horizon, callback=callback)
         model.save(run.directory.backend / "model.zip", exclude=[_PROGRESS, *_OF_ARS])
-        if isinstance(envs, VecNormalize):
-            envs.save(str(run.directory.backend / "vecnormalize.pkl"))
+        normalized = unwrap_vec_normalize(envs)
+        if normalized is not None:
+            normalized.save(str(run.directory.backend / "vecnormalize.pkl"))
+        run.save("final")  # now: environments in processes have no state when they are closed
         envs.close()
-
-
-def _make_envs(run: Run) -> VecEnv:
-    """Return the training environments, monitored, and normalised if that is asked for."""
-    masked = run.info.algo in MASKED
-    envs = DummyVecEnv([lambda: Monitor(_make_env(run.env, masked))] * (run.env.get("num_envs") or 1))
-    for reason in inexact(envs.envs):
-        run.limit_resume(reason)
-    normalize = run.hyperparameters.get("normalize")
-    if not normalize:
-        return envs
-    arguments = dict(normalize) if isinstance(normalize, Mapping) else {}
-    return VecNormalize(envs, **{"gamma": run.hyperparameters["gamma"], **arguments})
-
-
-def _make_env(env: Mapping[str, Any], masked: bool) -> gymnasium.Env[Any, Any]:
-    made = make_env(env)
-    return ActionMasks(made) if masked else made
 
 
 def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:

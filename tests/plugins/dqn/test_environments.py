@@ -131,6 +131,24 @@ def test_a_training_that_was_saved_goes_on_as_if_it_had_not_been(algo, changes, 
     assert np.array_equal(one.envs.observations, other.envs.observations)
 
 
+def test_a_run_in_processes_ends_with_a_checkpoint(cli):
+    """Its last state is saved while the processes are there."""
+    words = [
+        "run",
+        "dqn",
+        "CartPole-v1",
+        "--num-envs",
+        "2",
+        "--set",
+        "hyperparameters.vectorization=async",
+        "-n",
+        "300",
+    ]
+    answer = cli(*words, "--set", "hyperparameters.learning_starts=200", "--run-id", "r")
+    assert answer.code == 0, answer.err
+    assert [row["step"] for row in cli("runs", "checkpoints", "r", "--json").json()] == [300]
+
+
 def test_several_steps_are_taken_up_to_what_falls_due(tmp_path):
     """Up to an update, the target's, the end of the budget, or the end of an episode; at most sixteen."""
     training, run = training_of(tmp_path, steps=47, train_frequency=20, target_update_frequency=30, learning_starts=20)

@@ -2,6 +2,7 @@
 
 import math
 
+import gymnasium
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,7 +166,9 @@ def test_a_game_is_trained_by_the_section_of_games(ppo, fast_cli, tmp_path):
     """As in the zoo; a slash is no part of a file's name."""
     fast_cli("presets", "import", "zoo", ppo, "--env", "ALE/Pong-v5", "--output", tmp_path)
     values, _ = read_config(tmp_path / "ppo-ALE-Pong-v5.yaml")
-    assert (values["env"], values["hyperparameters"]["policy"]) == ("ALE/Pong-v5", "CnnPolicy")
+    atari = "stable_baselines3.common.atari_wrappers:AtariWrapper"
+    assert values["env"] == {"id": "ALE/Pong-v5", "wrappers": [atari]}
+    assert values["hyperparameters"] == {"frame_stack": 4, "policy": "CnnPolicy"}
 
 
 def test_an_environment_can_take_another_entry(ppo, fast_cli, tmp_path):
@@ -243,14 +246,86 @@ def test_the_environment_s_own_fields_are_its():
     assert made.left_out == []
 
 
+WRAPPERS = {
+    "stable_baselines3.common.atari_wrappers.AtariWrapper": "stable_baselines3.common.atari_wrappers:AtariWrapper",
+    "sb3_contrib.common.wrappers.TimeFeatureWrapper": "sb3_contrib.common.wrappers:TimeFeatureWrapper",
+    "rl_zoo3.wrappers.TimeFeatureWrapper": "sb3_contrib.common.wrappers:TimeFeatureWrapper",
+    "utils.wrappers.TimeFeatureWrapper": "sb3_contrib.common.wrappers:TimeFeatureWrapper",
+    "rl_zoo3.wrappers.FrameSkip": {"use": "gymnasium.wrappers:RepeatAction", "kwargs": {"num_repeats": 4}},
+    "gym.wrappers.ClipAction": "gymnasium.wrappers:ClipAction",
+    "gymnasium.wrappers.transform_observation.GrayscaleObservation": "gymnasium.wrappers:GrayscaleObservation",
+    "gym.wrappers.gray_scale_observation.GrayScaleObservation": "gymnasium.wrappers:GrayscaleObservation",
+    "minigrid.wrappers.FlatObsWrapper": "minigrid.wrappers:FlatObsWrapper",
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_wrapper_that_is_known_is_one_of_the_environment(name):
+    """By the name under which it is imported today, also where the zoo or gym had it."""
+    made = translated(env_wrapper=name)
+    assert made.config["env"] == {"id": "Env-v0", "wrappers": [WRAPPERS[name]]}
+    assert made.left_out == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in WRAPPERS.values() if isinstance(name, str) and "minigrid" not in name]
+)
+def test_the_names_of_wrappers_are_there(name):
+    """In the versions that are installed."""
+    from rlctl.descriptors import resolve
+
+    assert issubclass(resolve(name), gymnasium.Wrapper)
+
+
+def test_wrappers_keep_their_order_and_their_arguments():
+    """Under their names of today; one that is not known is named, and the others are taken."""
+    made = translated(
+        env_wrapper=[
+            {"rl_zoo3.wrappers.FrameSkip": {"skip": 2}},
+            {"rl_zoo3.wrappers.YAMLCompatResizeObservation": {"shape": [64, 64]}},
+            "ae.wrapper.AutoencoderWrapper",
+            {"gym.wrappers.FrameStack": {"num_stack": 3}},
+        ]
+    )
+    assert made.config["env"]["wrappers"] == [
+        {"use": "gymnasium.wrappers:RepeatAction", "kwargs": {"num_repeats": 2}},
+        {"use": "gymnasium.wrappers:ResizeObservation", "kwargs": {"shape": [64, 64]}},
+        {"use": "gymnasium.wrappers:FrameStackObservation", "kwargs": {"stack_size": 3}},
+    ]
+    (problem,) = made.left_out
+    assert "name it in env.wrappers: ae.wrapper:AutoencoderWrapper" in problem.message
+
+
+def test_frames_are_stacked_by_a_setting():
+    """Said by its own field or as a wrapper of all environments; so is normalisation."""
+    stacking = {"stable_baselines3.common.vec_env.VecFrameStack": {"n_stack": 4}}
+    normalizing = {"stable_baselines3.common.vec_env.VecNormalize": {"norm_reward": False}}
+    assert setting("frame_stack", 4) == 4
+    made = translated(vec_env_wrapper=[normalizing, stacking])
+    assert made.config["hyperparameters"] == {"normalize": {"norm_reward": False}, "frame_stack": 4}
+    assert translated("sac", frame_stack=4, normalize=True).config["hyperparameters"] == {"normalize": True}
+
+
 UNUSABLE = {
     "learning_rate": ("exp_0.1", "lin_fast", [1], math.inf),
     "clip_range_vf": (-1,),
     "policy_kwargs": ("dict(activation_fn=os.system)", "[1]", "dict(activation_fn=__import__('os').system('x'))"),
     "normalize": ("open('x', 'w')", {"norm_obss": True}),
-    "frame_stack": (4,),
-    "env_wrapper": ("a.B", ["a.B"], {"a.B": {"c": 1}}),
-    "vec_env_wrapper": ("stable_baselines3.common.vec_env.VecFrameStack",),
+    "frame_stack": ("many", -1),
+    "env_wrapper": (
+        "a.B",
+        ["a.B"],
+        {"a.B": {"c": 1}},
+        "rl_zoo3.wrappers.HistoryWrapper",
+        "gymnasium.wrappers.RecordVideo",
+        "stable_baselines3.common.monitor.Monitor",
+    ),
+    "vec_env_wrapper": (
+        "stable_baselines3.common.vec_env.VecFrameStack",
+        "sb3.VecExtractDictObs",
+        {"stable_baselines3.common.vec_env.VecFrameStack": {"n_stack": 2, "channels_order": "last"}},
+        "stable_baselines3.common.vec_env.VecMonitor",
+    ),
     "monitor_kwargs": ("dict(info_keywords=('is_success',))",),
     "callback": ("rl_zoo3.callbacks.ParallelTrainCallback",),
     "noise_type": ("pink", "normal"),

@@ -11,22 +11,22 @@ from attrs import define, field
 from rlctl.errors import Problem
 from rlctl_sb3.conversions.settings import sound_settings
 from rlctl_sb3.zoo.literals import NAMES, NotLiteralError, parse_literal
+from rlctl_sb3.zoo.wrappers import wrapper_here
 from rlctl_sb3.zoo.yaml_data import Foreign
 
 _SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf")
 _POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 _NOISES = {"normal": "normal", "ornstein-uhlenbeck": "ornstein_uhlenbeck"}
 _TIME_LIMITS = ("TimeLimit",)
+_VEC_ENV = "stable_baselines3.common.vec_env"
+_STACKING = (f"{_VEC_ENV}.VecFrameStack", f"{_VEC_ENV}.vec_frame_stack.VecFrameStack")
+_NORMALIZING = (f"{_VEC_ENV}.VecNormalize", f"{_VEC_ENV}.vec_normalize.VecNormalize")
 _WITHOUT_EFFECT = {
     "stable_baselines3.common.monitor.Monitor": "episodes are recorded in any case",
     "stable_baselines3.common.vec_env.VecMonitor": "episodes are recorded in any case",
 }
-_NO_WRAPPERS = (
-    "a configuration of rlctl has no wrappers: the agent sees the environment as it is. Register a wrapped one."
-)
-_NO_STACKING = (
-    "the worker sb3 stacks no frames: the agent sees one at a time. Register an environment that stacks them."
-)
+_NOT_LISTED = "is none of the wrappers that are known here. If you have it, name it in env.wrappers: {name}"
+_NOT_VECTORIZED = "what goes around all environments at once is said by normalize and frame_stack, and nothing else is"
 
 
 class UnusableError(Exception):
@@ -97,16 +97,34 @@ class _Translation:
             self._env["kwargs"] = dict(value)
 
     def take_wrappers(self, name: str, value: Any) -> None:
-        """Take a limit of time, which is a key of the environment; name each other wrapper."""
+        """Take a limit of time, which is a key of the environment, and the wrappers that are known; name each other."""
+        taken = []
         for wrapper, arguments in _classes(value):
+            entry = wrapper_here(wrapper, arguments)
             if wrapper.rpartition(".")[2] in _TIME_LIMITS and wrapper.startswith("gymnasium."):
                 self._env["max_episode_steps"] = _whole(arguments.get("max_episode_steps"))
+            elif entry is not None:
+                taken.append(entry)
             else:
-                self._left_out.append(Problem(name, f"{wrapper}: {_WITHOUT_EFFECT.get(wrapper, _NO_WRAPPERS)}"))
+                here = ":".join(wrapper.rpartition(".")[::2])
+                reason = _WITHOUT_EFFECT.get(wrapper, _NOT_LISTED.format(name=here))
+                self._left_out.append(Problem(name, f"{wrapper}: {reason}"))
+        if taken:
+            self._env["wrappers"] = taken
+
+    def take_vec_wrappers(self, name: str, value: Any) -> None:
+        """Take SB3's VecNormalize and VecFrameStack, which are settings; name each other."""
+        for wrapper, arguments in _classes(value):
+            if wrapper in _STACKING and set(arguments) == {"n_stack"}:
+                self._settings["frame_stack"] = _whole(arguments["n_stack"])
+            elif wrapper in _NORMALIZING:
+                self._settings["normalize"] = dict(arguments) or True
+            else:
+                self._left_out.append(Problem(name, f"{wrapper}: {_WITHOUT_EFFECT.get(wrapper, _NOT_VECTORIZED)}"))
 
     def take_frame_stack(self, name: str, value: Any) -> None:
         if value not in (None, 0, 1):
-            raise UnusableError(f"{value!r}: {_NO_STACKING}")
+            self._settings[name] = _whole(value)
 
     def take_callbacks(self, name: str, value: Any) -> None:
         for callback, _ in _classes(value):
@@ -183,7 +201,7 @@ _TAKERS: dict[str, Callable[[_Translation, str, Any], None]] = {
     "n_envs": _Translation.take_num_envs,
     "env_kwargs": _Translation.take_env_kwargs,
     "env_wrapper": _Translation.take_wrappers,
-    "vec_env_wrapper": _Translation.take_wrappers,
+    "vec_env_wrapper": _Translation.take_vec_wrappers,
     "frame_stack": _Translation.take_frame_stack,
     "callback": _Translation.take_callbacks,
     "monitor_kwargs": _Translation.take_monitor,
