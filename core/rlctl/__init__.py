@@ -24,9 +24,13 @@ _HOME = {
     "Evaluation": "rlctl.evaluations",
     "EvaluationOptions": "rlctl.launch.evaluate",
     "ExecutorDescriptor": "rlctl.descriptors",
+    "ExportDescriptor": "rlctl.descriptors",
+    "Exportable": "rlctl.exports",
     "Metrics": "rlctl.events",
     "NotAvailableError": "rlctl.errors",
     "Mode": "rlctl.descriptors",
+    "Network": "rlctl.exports",
+    "NetworkPolicy": "rlctl.worker.protocol",
     "ObservationSpace": "rlctl.descriptors",
     "Parameter": "rlctl.descriptors",
     "Policy": "rlctl.worker.protocol",
@@ -44,6 +48,7 @@ _HOME = {
     "Worker": "rlctl.worker.protocol",
     "WorkerDescriptor": "rlctl.descriptors",
     "evaluate": "rlctl.launch.evaluate",
+    "export": "rlctl.launch.export",
     "hookimpl": "rlctl.hooks",
     "parameters_of": "rlctl.descriptors",
     "resume": "rlctl.api",
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from rlctl.descriptors import AlgorithmDescriptor as AlgorithmDescriptor
     from rlctl.descriptors import CallbackDescriptor as CallbackDescriptor
     from rlctl.descriptors import ExecutorDescriptor as ExecutorDescriptor
+    from rlctl.descriptors import ExportDescriptor as ExportDescriptor
     from rlctl.descriptors import Mode as Mode
     from rlctl.descriptors import ObservationSpace as ObservationSpace
     from rlctl.descriptors import Parameter as Parameter
@@ -81,10 +87,14 @@ if TYPE_CHECKING:
     from rlctl.events import Progress as Progress
     from rlctl.events import Result as Result
     from rlctl.events import RunInfo as RunInfo
+    from rlctl.exports import Exportable as Exportable
+    from rlctl.exports import Network as Network
     from rlctl.hooks import hookimpl as hookimpl
     from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions
     from rlctl.launch.evaluate import evaluate as evaluate
+    from rlctl.launch.export import export as export
     from rlctl.worker.protocol import EstimatingPolicy as EstimatingPolicy
+    from rlctl.worker.protocol import NetworkPolicy as NetworkPolicy
     from rlctl.worker.protocol import Policy as Policy
     from rlctl.worker.protocol import Resumable as Resumable
     from rlctl.worker.protocol import Worker as Worker

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import click
 
     from rlctl.config.schema import RunConfig
-    from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
+    from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, ExportDescriptor, WorkerDescriptor
     from rlctl.errors import Problem
     from rlctl.evaluations import Evaluation
     from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo
@@ -53,6 +53,11 @@ def rlctl_callbacks() -> Iterable[CallbackDescriptor]:
 @hookspec
 def rlctl_executors() -> Iterable[ExecutorDescriptor]:
     """Return the executors that can place a run's process, beside the built-in `local`."""
+
+
+@hookspec
+def rlctl_exports() -> Iterable[ExportDescriptor]:
+    """Return the formats that `rlctl export` can write, beside the built-in `onnx` and `torchscript`."""
 
 
 @hookspec

@@ -12,10 +12,11 @@ from typing import Any, Generic, TypeVar
 import pluggy
 from attrs import define, field, frozen
 
-from rlctl import hooks
-from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
+from rlctl import __version__, hooks
+from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, ExportDescriptor, WorkerDescriptor
 from rlctl.distributions import EntryPoint, entry_points
 from rlctl.errors import NotAvailableError, PluginError, did_you_mean
+from rlctl.exports import BUILT_IN
 
 
 @define
@@ -30,7 +31,7 @@ class Plugin:
     loaded: object | None = field(default=None, repr=False)
 
 
-Descriptor = TypeVar("Descriptor", WorkerDescriptor, CallbackDescriptor, ExecutorDescriptor)
+Descriptor = TypeVar("Descriptor", WorkerDescriptor, CallbackDescriptor, ExecutorDescriptor, ExportDescriptor)
 
 
 @frozen
@@ -50,6 +51,7 @@ class Registry:
     workers: tuple[Registered[WorkerDescriptor], ...] = ()
     callbacks: tuple[Registered[CallbackDescriptor], ...] = ()
     executors: tuple[Registered[ExecutorDescriptor], ...] = ()
+    exports: tuple[Registered[ExportDescriptor], ...] = ()
 
     def worker(self, name: str) -> Registered[WorkerDescriptor]:
         """Return the usable worker of that name; raises NotAvailableError or PluginError."""
@@ -62,6 +64,10 @@ class Registry:
     def executor(self, name: str) -> Registered[ExecutorDescriptor]:
         """Return the usable executor of that name; raises NotAvailableError or PluginError."""
         return _find("executor", name, self.executors, self.plugins)
+
+    def export(self, name: str) -> Registered[ExportDescriptor]:
+        """Return the usable format of that name; raises NotAvailableError or PluginError."""
+        return _find("format", name, self.exports, self.plugins)
 
     def refreshed(self, worker: Registered[WorkerDescriptor]) -> Registered[WorkerDescriptor]:
         """Return what the worker's plugin says of it now, after a set-up that may have brought it more algorithms."""
@@ -119,6 +125,7 @@ def discover() -> Registry:
     registry.workers = _collect(registry, "rlctl_workers", WorkerDescriptor)
     registry.callbacks = _collect(registry, "rlctl_callbacks", CallbackDescriptor)
     registry.executors = _collect(registry, "rlctl_executors", ExecutorDescriptor)
+    registry.exports = _beside_built_in(_collect(registry, "rlctl_exports", ExportDescriptor))
     return registry
 
 
@@ -174,6 +181,19 @@ def _collect(registry: Registry, hook: str, kind: type[Descriptor]) -> tuple[Reg
             continue
         found += [Registered(descriptor, plugin, _version_problem(descriptor)) for descriptor in brought]
     return tuple(_mark_conflicts(sorted(found, key=lambda item: item.descriptor.name)))
+
+
+def _beside_built_in(found: Iterable[Registered[ExportDescriptor]]) -> tuple[Registered[ExportDescriptor], ...]:
+    """Return rlctl's own formats and those that were found; a name that rlctl itself has is refused."""
+    own = Plugin("rlctl", "rlctl", __version__, module="rlctl.exports")
+    taken = {descriptor.name for descriptor in BUILT_IN}
+    others = [
+        Registered(item.descriptor, item.plugin, "rlctl itself has a format of this name")
+        if item.descriptor.name in taken
+        else item
+        for item in found
+    ]
+    return (*(Registered(descriptor, own) for descriptor in BUILT_IN), *others)
 
 
 def _version_problem(descriptor: Any) -> str | None:

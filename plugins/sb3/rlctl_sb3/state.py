@@ -34,6 +34,15 @@ _FROM_CONFIG = frozenset({
 })  # fmt: skip
 
 _NORMALIZE = "Say so: --set hyperparameters.normalize=true."
+STATISTICS = "vecnormalize.pkl"
+"""As SB3's users call the file beside a model that has what its observations are normalised by."""
+
+PROGRESS = "_update_current_progress_remaining"
+"""SB3's method that says how far the training is; it may be replaced in a model, and must then not be saved with it."""
+
+OF_ARS = ("_do_one_update", "_mimic_monitor_wrapper")
+"""Methods of ARS that may be replaced in a model, too: an update, and what makes episodes of one that was evaluated."""
+
 _STATISTICS = ("obs_rms", "ret_rms")
 _EXPLORATION = ("exploration_mat", "exploration_matrices")
 
@@ -48,6 +57,16 @@ class Sb3State:
         self._monitor = monitor
         self._masked = masked
         self._with_replay_buffer = with_replay_buffer
+
+    @property
+    def model(self) -> BaseAlgorithm:
+        """The model that is trained."""
+        return self._model
+
+    @property
+    def masked(self) -> bool:
+        """Whether it asks which actions are allowed."""
+        return self._masked
 
     def write_state(self, folder: Path) -> None:
         """Write the whole training into files."""
@@ -77,6 +96,21 @@ class Sb3State:
     def read_state(self, folder: Path) -> None:
         """Become what was written; without a replay buffer in it, the training goes on with an empty one."""
         model = self._model
+        self.read_agent(folder)
+        self._monitor.cut(read_data(folder, "monitor"))
+        _set_memory(model, read_data(folder, "memory", model.device))
+        buffer = getattr(model, "replay_buffer", None)
+        if buffer is not None and (folder / "replay.json").exists():
+            set_replay_data(buffer, read_data(folder, "replay"))
+        self._set_environments(read_data(folder, "environments"))
+        normalized = model.get_vec_normalize_env()
+        if normalized is not None:
+            _set_normalization(normalized, read_data(folder, "normalization"))
+        set_random_states(read_data(folder, "random"))
+
+    def read_agent(self, folder: Path) -> None:
+        """Become what was written of the model itself: networks, optimizers, noise and counts, and nothing around it."""
+        model = self._model
         tensors = load_file(folder / "weights.safetensors")
         parameters: dict[str, Any] = {}
         for name, tensor in tensors.items():
@@ -94,16 +128,13 @@ class Sb3State:
         for name, value in read_data(folder, "exploration", model.device).items():
             if value is not None:
                 setattr(_exploration(model), name, value)
-        self._monitor.cut(read_data(folder, "monitor"))
-        _set_memory(model, read_data(folder, "memory", model.device))
-        buffer = getattr(model, "replay_buffer", None)
-        if buffer is not None and (folder / "replay.json").exists():
-            set_replay_data(buffer, read_data(folder, "replay"))
-        self._set_environments(read_data(folder, "environments"))
-        normalized = model.get_vec_normalize_env()
+
+    def save(self, path: Path) -> None:
+        """Write the zip of SB3's own `save`, and beside it the statistics of a normalisation."""
+        self._model.save(path, exclude=[PROGRESS, *OF_ARS])
+        normalized = self._model.get_vec_normalize_env()
         if normalized is not None:
-            _set_normalization(normalized, read_data(folder, "normalization"))
-        set_random_states(read_data(folder, "random"))
+            normalized.save(str(path.with_name(STATISTICS)))
 
     # ---- what is lent and taken ------------------------------------------------------------------------------------
 
@@ -141,7 +172,7 @@ class Sb3State:
         except (zipfile.BadZipFile, KeyError) as error:
             raise RlctlError(f"{path} is no model of Stable-Baselines3: {error}") from error
         self._take({f"policy/{name}": tensor for name, tensor in tensors.items()}, path)
-        normalized, statistics = self._model.get_vec_normalize_env(), path.with_name("vecnormalize.pkl")
+        normalized, statistics = self._model.get_vec_normalize_env(), path.with_name(STATISTICS)
         if normalized is None and statistics.exists():
             raise RlctlError(
                 f"{statistics} says that the weights beside it were trained on normalised observations.",
