@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlctl import CallbackDescriptor, Process, RunConfig, hooks, run
+from rlctl import CallbackDescriptor, Process, RunConfig, export, hooks, run
 from rlctl.errors import ConfigError
 from rlctl.plugins import discover
 from rlctl.runs.checkpoints import CheckpointFolder
@@ -19,7 +19,9 @@ HERE = Path(__file__)
 DOCS = HERE.parents[2] / "docs" / "hooks.md"
 FAKE_SITE = HERE.parents[1] / "fake_site"
 HOOKS = sorted(name for name in vars(hooks) if name.startswith("rlctl_"))
-REGISTRATION = ("rlctl_workers", "rlctl_callbacks", "rlctl_executors", "rlctl_commands", "rlctl_check_run")
+REGISTRATION = (
+    "rlctl_workers", "rlctl_callbacks", "rlctl_executors", "rlctl_exports", "rlctl_commands", "rlctl_check_run",
+)  # fmt: skip
 QUIET = {"progress": False}
 EVALUATION = {"every_steps": 400}
 EVALUATED = ("rlctl_metrics", "rlctl_checkpoint_saved", "rlctl_evaluation_ended")
@@ -110,6 +112,14 @@ def test_hook_rlctl_executors(site, tmp_path):
     site("toy_worker", "toy_executor")
     outcome = run(RunConfig(worker="toy", executor="toy", callbacks=QUIET), runs_dir=tmp_path)
     assert (outcome.directory / "logs" / "executor.txt").is_file()
+
+
+def test_hook_rlctl_exports(site, tmp_path):
+    """`rlctl_exports` brings formats that `rlctl export` knows."""
+    site("toy_worker", "toy_format")
+    outcome = train(tmp_path)
+    made = export(outcome.directory, format="returns")
+    assert json.loads(made.path.read_text()) == [episode.episode_return for episode in outcome.episodes()]
 
 
 def test_hook_rlctl_commands(site, cli):
@@ -414,6 +424,15 @@ def test_the_example_of_rlctl_executors_places_a_run(documented, tmp_path, capsy
     outcome = run(RunConfig(worker="toy", executor="polite", callbacks=QUIET), runs_dir=tmp_path / "runs")
     assert outcome.result.status == "finished"
     assert capsys.readouterr().out == f"would you please train {outcome.info.run_id}\n"
+
+
+def test_the_example_of_rlctl_exports_writes_a_file(documented, tmp_path):
+    """The format of docs/hooks.md counts the steps of a run, as often as its option says."""
+    documented("rlctl_exports")
+    outcome = train(tmp_path)
+    made = export(outcome.directory, format="lengths", options={"first": 2}, output=tmp_path / "lengths.txt")
+    assert made.path.read_text().split() == [str(episode.length) for episode in outcome.episodes()[:2]]
+    assert made.found == {"episodes": 2}
 
 
 def test_the_example_of_rlctl_commands_greets(documented, cli):

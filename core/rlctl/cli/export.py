@@ -93,8 +93,14 @@ def _values(said: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _tell(made: Exported) -> None:
-    note(f"{made.what}{f', step {number(made.step, 0)}' if made.step else ''}, as {made.format}")
-    for name, value in made.found.items():
-        note(f"{name.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    said = [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in made.found.items()]
+    whose = f"{made.what}{f', step {number(made.step, 0)}' if made.step else ''}"
+    note(f"{whose}, as {made.format}{': ' if said else ''}{', '.join(said)}")
     for path in made.files[1:]:
         note(f"beside it: {path}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2g}"
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,6 +1,13 @@
-"""Brings a worker, a callback and an executor whose names are taken by the other toy distributions."""
+"""Brings a worker, a callback, an executor and formats whose names are taken by the other toy distributions and by rlctl."""
 
-from rlctl import AlgorithmDescriptor, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor, hookimpl
+from rlctl import (
+    AlgorithmDescriptor,
+    CallbackDescriptor,
+    ExecutorDescriptor,
+    ExportDescriptor,
+    WorkerDescriptor,
+    hookimpl,
+)
 
 
 @hookimpl
@@ -27,3 +34,11 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
 @hookimpl
 def rlctl_executors() -> list[ExecutorDescriptor]:
     return [ExecutorDescriptor(name="toy", summary="the twin", factory="toy_twin:Absent")]
+
+
+@hookimpl
+def rlctl_exports() -> list[ExportDescriptor]:
+    return [
+        ExportDescriptor(name=name, summary="the twin", entry_point="toy_twin:absent", filename="twin")
+        for name in ("skill", "onnx")
+    ]

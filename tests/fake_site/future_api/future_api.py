@@ -5,6 +5,7 @@ from rlctl import (
     AlgorithmDescriptor,
     CallbackDescriptor,
     ExecutorDescriptor,
+    ExportDescriptor,
     WorkerDescriptor,
     hookimpl,
 )
@@ -37,3 +38,12 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
 @hookimpl
 def rlctl_executors() -> list[ExecutorDescriptor]:
     return [ExecutorDescriptor(name="future", summary="of the future", factory="future_api:Absent", api_version=NEWER)]
+
+
+@hookimpl
+def rlctl_exports() -> list[ExportDescriptor]:
+    return [
+        ExportDescriptor(
+            name="future", summary="of the future", entry_point="future_api:absent", filename="f", api_version=NEWER
+        )
+    ]
