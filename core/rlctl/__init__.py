@@ -24,7 +24,7 @@ _HOME = {
     "Evaluation": "rlctl.evaluations",
     "EvaluationOptions": "rlctl.launch.evaluate",
     "ExecutorDescriptor": "rlctl.descriptors",
-    "ExportDescriptor": "rlctl.descriptors",
+    "ExportDescriptor": "rlctl.exports",
     "Exportable": "rlctl.exports",
     "Metrics": "rlctl.events",
     "NotAvailableError": "rlctl.errors",
@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from rlctl.descriptors import AlgorithmDescriptor as AlgorithmDescriptor
     from rlctl.descriptors import CallbackDescriptor as CallbackDescriptor
     from rlctl.descriptors import ExecutorDescriptor as ExecutorDescriptor
-    from rlctl.descriptors import ExportDescriptor as ExportDescriptor
     from rlctl.descriptors import Mode as Mode
     from rlctl.descriptors import ObservationSpace as ObservationSpace
     from rlctl.descriptors import Parameter as Parameter
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
     from rlctl.events import Result as Result
     from rlctl.events import RunInfo as RunInfo
     from rlctl.exports import Exportable as Exportable
+    from rlctl.exports import ExportDescriptor as ExportDescriptor
     from rlctl.exports import Network as Network
     from rlctl.hooks import hookimpl as hookimpl
     from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions

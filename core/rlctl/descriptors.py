@@ -285,32 +285,6 @@ class ExecutorDescriptor:
     api_version: int = API_VERSION
 
 
-@frozen(kw_only=True)
-class ExportDescriptor:
-    """A file that a policy, or the records of a run, can be made into. `entry_point` ("module:function") is called with an
-    `rlctl.Exportable` in the process that has the policy; what it returns, a mapping or None, is shown to the user.
-
-    `filename` is the name that the file has where the user gives none. `workers` are those whose policies it is for; all
-    if it names none. Without `needs_policy` no training is built, and a run needs no checkpoint. `install` says how to get
-    what `requires` asks for.
-    """
-
-    name: str
-    summary: str
-    entry_point: str
-    filename: str
-    workers: tuple[str, ...] = field(default=(), converter=_tuple)
-    needs_policy: bool = True
-    options: tuple[Parameter, ...] = field(default=(), converter=_tuple)
-    requires: tuple[str, ...] = field(default=(), converter=_tuple)
-    install: str = ""
-    api_version: int = API_VERSION
-
-    def __attrs_post_init__(self) -> None:
-        if not self.filename or "/" in self.filename or self.filename.startswith("."):
-            raise ValueError(f'format "{self.name}": "{self.filename}" is no name of a file')
-
-
 def resolve(reference: str) -> Callable[..., Any]:
     """Import "package.module:attribute" and return the attribute; raises ValueError, ImportError or AttributeError."""
     module, separator, attribute = reference.partition(":")

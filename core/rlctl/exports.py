@@ -1,4 +1,4 @@
-"""Exporting as data: what an exporter is handed, a policy as a network, and the formats that rlctl itself brings."""
+"""Exporting as data: what a format declares, what its exporter is handed, a policy as a network, and rlctl's own formats."""
 
 from __future__ import annotations
 
@@ -6,12 +6,42 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
-from rlctl.descriptors import ExportDescriptor, Parameter
+from rlctl.descriptors import API_VERSION, Parameter
 
 if TYPE_CHECKING:
     from rlctl.worker.protocol import Resumable
+
+
+def _tuple(values: Any) -> tuple[Any, ...]:
+    return tuple(values)
+
+
+@frozen(kw_only=True)
+class ExportDescriptor:
+    """A file that a policy, or the records of a run, can be made into. `entry_point` ("module:function") is called with an
+    `rlctl.Exportable` in the process that has the policy; what it returns, a mapping or None, is shown to the user.
+
+    `filename` is the name that the file has where the user gives none. `workers` are those whose policies it is for; all
+    if it names none. Without `needs_policy` no training is built, and a run needs no checkpoint. `install` says how to get
+    what `requires` asks for.
+    """
+
+    name: str
+    summary: str
+    entry_point: str
+    filename: str
+    workers: tuple[str, ...] = field(default=(), converter=_tuple)
+    needs_policy: bool = True
+    options: tuple[Parameter, ...] = field(default=(), converter=_tuple)
+    requires: tuple[str, ...] = field(default=(), converter=_tuple)
+    install: str = ""
+    api_version: int = API_VERSION
+
+    def __attrs_post_init__(self) -> None:
+        if not self.filename or "/" in self.filename or self.filename.startswith("."):
+            raise ValueError(f'format "{self.name}": "{self.filename}" is no name of a file')
 
 
 @frozen(kw_only=True)

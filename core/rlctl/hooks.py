@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     import click
 
     from rlctl.config.schema import RunConfig
-    from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, ExportDescriptor, WorkerDescriptor
+    from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
     from rlctl.errors import Problem
     from rlctl.evaluations import Evaluation
     from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo
+    from rlctl.exports import ExportDescriptor
 
 PROJECT = "rlctl"
 ENTRY_POINT_GROUP = "rlctl.plugins"

@@ -13,10 +13,10 @@ import pluggy
 from attrs import define, field, frozen
 
 from rlctl import __version__, hooks
-from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, ExportDescriptor, WorkerDescriptor
+from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
 from rlctl.distributions import EntryPoint, entry_points
 from rlctl.errors import NotAvailableError, PluginError, did_you_mean
-from rlctl.exports import BUILT_IN
+from rlctl.exports import BUILT_IN, ExportDescriptor
 
 
 @define

@@ -151,6 +151,7 @@ def imported_by(tmp_path, *args, **env):
         "run --help",
         "play --help",
         "record --help",
+        "export --help",
         "presets import zoo --help",
         "import sb3 --help",
     ],

@@ -13,7 +13,7 @@ from rlctl.cli.runs import complete_runs
 from rlctl.errors import UsageError
 
 if TYPE_CHECKING:
-    from rlctl.descriptors import ExportDescriptor
+    from rlctl.exports import ExportDescriptor
     from rlctl.launch.export import Exported
     from rlctl.plugins import Registered
 

@@ -16,8 +16,8 @@ from attrs import field, frozen
 from rlctl import __version__
 from rlctl.config.check import check_values, with_defaults
 from rlctl.config.layers import Merged
-from rlctl.descriptors import ExportDescriptor
 from rlctl.errors import CheckpointError, ConfigError, NotAvailableError, PluginError, Problem, RlctlError, UsageError
+from rlctl.exports import ExportDescriptor
 from rlctl.launch.lend import Target, find_target, in_a_process, lend, prepare_target
 from rlctl.launch.prepare import Prepared
 from rlctl.launch.start import spaces_of
