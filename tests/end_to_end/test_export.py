@@ -12,6 +12,7 @@ from rlctl import export
 from rlctl.runs.checkpoints import CheckpointFolder
 
 SEEDS = (100, 101, 102)
+slow = pytest.mark.slow
 CONTINUOUS = ["cleanrl/ppo_continuous_action", "Pendulum-v1", "--set", "hyperparameters.num_steps=128", "--set",
               "hyperparameters.num_minibatches=4"]  # fmt: skip
 NORMALIZED = [*SB3_PPO, "--set", "hyperparameters.normalize=true"]
@@ -40,7 +41,13 @@ def _played(env_id, act):
 
 @pytest.mark.parametrize(
     ("words", "steps"),
-    [(DQN, 400), (NORMALIZED, 512), (SAC, 300), (CLEANRL_DQN, 400), (CONTINUOUS, 256)],
+    [
+        (DQN, 400),
+        (NORMALIZED, 512),
+        pytest.param(SAC, 300, marks=slow),
+        pytest.param(CLEANRL_DQN, 400, marks=slow),
+        (CONTINUOUS, 256),
+    ],
     ids=["dqn", "sb3-ppo", "sb3-sac", "cleanrl-dqn", "cleanrl-ppo"],
 )
 def test_an_onnx_file_alone_reaches_what_the_policy_reaches(words, steps, cli, cleanrl_cache, tmp_path):
@@ -111,6 +118,7 @@ def test_a_zip_of_sb3s_is_for_sb3(cli, tmp_path):
     assert (answer.code, '"sb3-zip" is for worker "sb3"; this policy is of worker "dqn".' in answer.err) == (2, True)
 
 
+@slow
 def test_exporting_twice_gives_the_same_file(cli, tmp_path):
     """Byte by byte, so that nothing has to be forced; and nothing of the run is touched."""
     run = train(cli, tmp_path, "run", DQN, "-n", 300)
