@@ -27,9 +27,13 @@ _HOME = {
     "Evaluation": "rlctl.evaluations",
     "EvaluationOptions": "rlctl.launch.evaluate",
     "ExecutorDescriptor": "rlctl.descriptors",
+    "ExportDescriptor": "rlctl.exports",
+    "Exportable": "rlctl.exports",
     "Metrics": "rlctl.events",
     "NotAvailableError": "rlctl.errors",
     "Mode": "rlctl.descriptors",
+    "Network": "rlctl.exports",
+    "NetworkPolicy": "rlctl.worker.protocol",
     "ObservationSpace": "rlctl.descriptors",
     "Parameter": "rlctl.descriptors",
     "Policy": "rlctl.worker.protocol",
@@ -48,6 +52,7 @@ _HOME = {
     "Worker": "rlctl.worker.protocol",
     "WorkerDescriptor": "rlctl.descriptors",
     "evaluate": "rlctl.launch.evaluate",
+    "export": "rlctl.launch.export",
     "hookimpl": "rlctl.hooks",
     "parameters_of": "rlctl.descriptors",
     "resume": "rlctl.api",
@@ -89,10 +94,15 @@ if TYPE_CHECKING:
     from rlctl.events import Progress as Progress
     from rlctl.events import Result as Result
     from rlctl.events import RunInfo as RunInfo
+    from rlctl.exports import Exportable as Exportable
+    from rlctl.exports import ExportDescriptor as ExportDescriptor
+    from rlctl.exports import Network as Network
     from rlctl.hooks import hookimpl as hookimpl
     from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions
     from rlctl.launch.evaluate import evaluate as evaluate
+    from rlctl.launch.export import export as export
     from rlctl.worker.protocol import EstimatingPolicy as EstimatingPolicy
+    from rlctl.worker.protocol import NetworkPolicy as NetworkPolicy
     from rlctl.worker.protocol import Policy as Policy
     from rlctl.worker.protocol import Resumable as Resumable
     from rlctl.worker.protocol import Worker as Worker

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rlctl.errors import Problem
     from rlctl.evaluations import Evaluation
     from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo
+    from rlctl.exports import ExportDescriptor
 
 PROJECT = "rlctl"
 ENTRY_POINT_GROUP = "rlctl.plugins"
@@ -59,6 +60,11 @@ def rlctl_executors() -> Iterable[ExecutorDescriptor]:
 @hookspec
 def rlctl_converters() -> Iterable[ConverterDescriptor]:
     """Return the other systems whose files this plugin makes configurations of, for `rlctl config convert --from NAME`."""
+
+
+@hookspec
+def rlctl_exports() -> Iterable[ExportDescriptor]:
+    """Return the formats that `rlctl export` can write, beside the built-in `onnx` and `torchscript`."""
 
 
 @hookspec

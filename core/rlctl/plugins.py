@@ -12,11 +12,12 @@ from typing import Any, Generic, TypeVar
 import pluggy
 from attrs import define, field, frozen
 
-from rlctl import hooks
+from rlctl import __version__, hooks
 from rlctl.conversions import ConverterDescriptor
 from rlctl.descriptors import API_VERSION, CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
 from rlctl.distributions import EntryPoint, entry_points
 from rlctl.errors import NotAvailableError, PluginError, did_you_mean
+from rlctl.exports import BUILT_IN, ExportDescriptor
 
 
 @define
@@ -31,7 +32,9 @@ class Plugin:
     loaded: object | None = field(default=None, repr=False)
 
 
-Descriptor = TypeVar("Descriptor", WorkerDescriptor, CallbackDescriptor, ExecutorDescriptor, ConverterDescriptor)
+Descriptor = TypeVar(
+    "Descriptor", WorkerDescriptor, CallbackDescriptor, ExecutorDescriptor, ConverterDescriptor, ExportDescriptor
+)
 
 
 @frozen
@@ -52,6 +55,7 @@ class Registry:
     callbacks: tuple[Registered[CallbackDescriptor], ...] = ()
     executors: tuple[Registered[ExecutorDescriptor], ...] = ()
     converters: tuple[Registered[ConverterDescriptor], ...] = ()
+    exports: tuple[Registered[ExportDescriptor], ...] = ()
 
     def worker(self, name: str) -> Registered[WorkerDescriptor]:
         """Return the usable worker of that name; raises NotAvailableError or PluginError."""
@@ -68,6 +72,10 @@ class Registry:
     def converter(self, name: str) -> Registered[ConverterDescriptor]:
         """Return the usable converter of that name; raises NotAvailableError or PluginError."""
         return _find("converter", name, self.converters, self.plugins)
+
+    def export(self, name: str) -> Registered[ExportDescriptor]:
+        """Return the usable format of that name; raises NotAvailableError or PluginError."""
+        return _find("format", name, self.exports, self.plugins)
 
     def refreshed(self, worker: Registered[WorkerDescriptor]) -> Registered[WorkerDescriptor]:
         """Return what the worker's plugin says of it now, after a set-up that may have brought it more algorithms."""
@@ -126,6 +134,7 @@ def discover() -> Registry:
     registry.callbacks = _collect(registry, "rlctl_callbacks", CallbackDescriptor)
     registry.executors = _collect(registry, "rlctl_executors", ExecutorDescriptor)
     registry.converters = _collect(registry, "rlctl_converters", ConverterDescriptor)
+    registry.exports = _beside_built_in(_collect(registry, "rlctl_exports", ExportDescriptor))
     return registry
 
 
@@ -181,6 +190,19 @@ def _collect(registry: Registry, hook: str, kind: type[Descriptor]) -> tuple[Reg
             continue
         found += [Registered(descriptor, plugin, _version_problem(descriptor)) for descriptor in brought]
     return tuple(_mark_conflicts(sorted(found, key=lambda item: item.descriptor.name)))
+
+
+def _beside_built_in(found: Iterable[Registered[ExportDescriptor]]) -> tuple[Registered[ExportDescriptor], ...]:
+    """Return rlctl's own formats and those that were found; a name that rlctl itself has is refused."""
+    own = Plugin("rlctl", "rlctl", __version__, module="rlctl.exports")
+    taken = {descriptor.name for descriptor in BUILT_IN}
+    others = [
+        Registered(item.descriptor, item.plugin, "rlctl itself has a format of this name")
+        if item.descriptor.name in taken
+        else item
+        for item in found
+    ]
+    return (*(Registered(descriptor, own) for descriptor in BUILT_IN), *others)
 
 
 def _version_problem(descriptor: Any) -> str | None:

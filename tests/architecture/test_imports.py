@@ -152,6 +152,7 @@ def imported_by(tmp_path, *args, **env):
         "play --help",
         "record --help",
         "config convert --help",
+        "export --help",
         "presets import zoo --help",
         "import sb3 --help",
     ],

@@ -158,10 +158,12 @@ def test_callbacks_are_listed_with_their_options(cli: Cli, site: Site) -> None:
 
 
 def test_plugins_are_listed_with_what_they_bring(cli: Cli, site: Site) -> None:
-    """Each distribution with the workers, callbacks, executors and commands that it brings."""
-    site("toy_worker", "toy_executor", "toy_command")
+    """Each distribution with the workers, callbacks, executors, formats and commands that it brings."""
+    site("toy_worker", "toy_executor", "toy_command", "toy_format")
 
     rows = {row["distribution"]: row for row in cli("plugins", "list", "--json").json()}
+
+    assert rows["toy-format"]["brings"][:2] == ["format broken", "format elsewhere"]
 
     assert rows["toy-worker"]["brings"] == ["worker toy"]
     assert rows["toy-executor"]["brings"] == ["executor toy"]

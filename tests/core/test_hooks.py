@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlctl import CallbackDescriptor, Process, RunConfig, hooks, run
+from rlctl import CallbackDescriptor, Process, RunConfig, export, hooks, run
 from rlctl.errors import ConfigError
 from rlctl.plugins import discover
 from rlctl.runs.checkpoints import CheckpointFolder
@@ -24,6 +24,7 @@ REGISTRATION = (
     "rlctl_callbacks",
     "rlctl_executors",
     "rlctl_converters",
+    "rlctl_exports",
     "rlctl_commands",
     "rlctl_check_run",
 )
@@ -125,6 +126,14 @@ def test_hook_rlctl_converters(site, tmp_path, cli):
     (tmp_path / "theirs.json").write_text('[{"name": "short", "steps": 100}]')
     cli("config", "convert", "--from", "toy", tmp_path / "theirs.json", "-o", tmp_path)
     assert cli("run", "-c", tmp_path / "short.yaml", "--json").json()["step"] == 100
+
+
+def test_hook_rlctl_exports(site, tmp_path):
+    """`rlctl_exports` brings formats that `rlctl export` knows."""
+    site("toy_worker", "toy_format")
+    outcome = train(tmp_path)
+    made = export(outcome.directory, format="returns")
+    assert json.loads(made.path.read_text()) == [episode.episode_return for episode in outcome.episodes()]
 
 
 def test_hook_rlctl_commands(site, cli):
@@ -438,6 +447,15 @@ def test_the_example_of_rlctl_converters_converts(documented, tmp_path, cli):
     made = cli("config", "convert", "--from", "notes", tmp_path / "walk.txt", "-o", tmp_path / "walk.yaml")
     assert "walk: left out: speed: unknown." in made.err
     assert cli("config", "check", tmp_path / "walk.yaml").code == 0
+
+
+def test_the_example_of_rlctl_exports_writes_a_file(documented, tmp_path):
+    """The format of docs/hooks.md counts the steps of a run, as often as its option says."""
+    documented("rlctl_exports")
+    outcome = train(tmp_path)
+    made = export(outcome.directory, format="lengths", options={"first": 2}, output=tmp_path / "lengths.txt")
+    assert made.path.read_text().split() == [str(episode.length) for episode in outcome.episodes()[:2]]
+    assert made.found == {"episodes": 2}
 
 
 def test_the_example_of_rlctl_commands_greets(documented, cli):

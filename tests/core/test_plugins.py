@@ -197,15 +197,25 @@ def test_asking_for_a_name_of_two_says_why_it_cannot_be_had(site):
         ("callback", "toy_callbacks", "recorder"),
         ("executor", "toy_executor", "toy"),
         ("converter", "toy_converter", "toy"),
+        ("export", "toy_format", "skill"),
     ],
 )
-def test_callbacks_and_executors_of_one_name_are_refused_too(site, kind, folder, name):
-    """What holds for workers of one name holds for callbacks and executors."""
+def test_callbacks_executors_and_formats_of_one_name_are_refused_too(site, kind, folder, name):
+    """What holds for workers of one name holds for callbacks, executors and formats."""
     site(folder, "duplicate_name")
     with pytest.raises(
-        PluginError, match=f'{kind} "{name}" cannot be used: brought by .* and .*: uninstall one of them'
+        PluginError, match=f'(?:{kind}|format) "{name}" cannot be used: brought by .* and .*: uninstall one of them'
     ):
         getattr(discover(), kind)(name)
+
+
+def test_a_format_that_rlctl_itself_has_cannot_be_replaced(site):
+    """A plugin's format of that name is refused; rlctl's own stays."""
+    site("duplicate_name")
+    ours, theirs = [found for found in discover().exports if found.descriptor.name == "onnx"]
+    assert discover().export("onnx") is ours
+    assert ours.plugin.distribution == "rlctl"
+    assert theirs.error == "rlctl itself has a format of this name"
 
 
 def test_a_refused_name_leaves_the_rest_of_its_plugin(site):

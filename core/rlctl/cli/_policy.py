@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 from rlctl.cli._render import json_option
 from rlctl.errors import UsageError
 
-_OPTIONS = (
+_ACTING = (
     click.option(
         "--seed", type=click.IntRange(min=0), help="Seed of the first episode; by default some that training never had."
     ),
@@ -20,6 +20,8 @@ _OPTIONS = (
     click.option("--env-kwargs", metavar="MAPPING", help="Arguments of the environment, as {gravity: 5}."),
     click.option("--max-episode-steps", type=click.IntRange(min=1), help="Truncate episodes after so many steps."),
     click.option("--device", help="auto, cpu, cuda, cuda:N or mps; by default the run's."),
+)
+_FILE = (
     click.option("-w", "--worker", help="For a library's own file: the worker that it belongs to."),
     click.option("-a", "--algo", help="For a library's own file: the algorithm."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="For a library's own file: a setting."),
@@ -33,7 +35,16 @@ _OPTIONS = (
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command these options."""
-    for option in reversed(_OPTIONS):
+    return _with(_ACTING + _FILE, command)
+
+
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command those of them that say what a library's own file is, and where runs are."""
+    return _with(_FILE, command)
+
+
+def _with(options: Iterable[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(tuple(options)):
         command = option(command)
     return command
 

@@ -29,6 +29,7 @@ def list_plugins(as_json: bool) -> None:
                 ("callback", registry.callbacks),
                 ("executor", registry.executors),
                 ("converter", registry.converters),
+                ("format", registry.exports),
             )
             for found in items
             if found.plugin is plugin
@@ -36,6 +37,7 @@ def list_plugins(as_json: bool) -> None:
         brings += ["commands"] * hasattr(plugin.loaded, "rlctl_commands")
         problems = [found.error for found in registry.workers if found.plugin is plugin]
         problems += [found.error for found in registry.callbacks if found.plugin is plugin]
+        problems += [found.error for found in registry.exports if found.plugin is plugin]
         error = plugin.error or "; ".join(filter(None, problems)) or None
         rows.append(
             {**attrs.asdict(plugin, filter=lambda item, _: item.name != "loaded"), "error": error, "brings": brings}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from rlctl.exports import Network
     from rlctl.worker.run import Run
 
 
@@ -37,6 +38,17 @@ class EstimatingPolicy(Policy, Protocol):
         greedily: (num_envs,), or None where it has none, because it learned from other rewards than the environment gives.
 
         `act` follows with the same observations, and must do what it would have done: nothing is drawn or remembered here.
+        """
+
+
+@runtime_checkable
+class NetworkPolicy(Policy, Protocol):
+    """A policy that is a PyTorch network and says which; it can then be exported as one."""
+
+    def network(self, env: Mapping[str, Any]) -> Network:
+        """Return the policy as a network for environments of the `env` mapping; a copy, which nobody else uses.
+
+        Raises NotAvailableError, saying why, for a policy that is none, as it remembers say.
         """
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Normal
 
-from rlctl import RlctlError
+from rlctl import Network, RlctlError
 from rlctl.gym.env_state import links
 from rlctl.gym.environments import make_bare_env
+from rlctl_cleanrl.export import action_values, network_of
 
 _ACTING = ("agent", "q_network", "actor")
 """What scripts call the network that acts, the first one that is there."""
@@ -63,6 +64,20 @@ class ScriptPolicy:
             actions = self._act(tensor, torch.as_tensor(started, dtype=torch.float32, device=device), greedy)
         return actions.cpu().numpy()
 
+    def network(self, env: Mapping[str, Any]) -> Network:
+        """Return the greedy policy as one network, what the script's wrappers do to observations and actions included."""
+        name = next(name for name in _ACTING if isinstance(self._script.get(name), nn.Module))
+
+        def greedy(name: str, network: nn.Module, observations: torch.Tensor) -> torch.Tensor:
+            own = ScriptPolicy({**self._script, name: network}, [], self._step)
+            with _modes_instead_of_samples():
+                return own._act(observations, observations[:, :1], greedy=True)
+
+        def act(observations: Any) -> Any:
+            return self.act(observations, greedy=True, started=np.ones(len(observations), bool))
+
+        return network_of(name, self._script[name], greedy, self.make_env, act, env)
+
     def _act(self, observations: torch.Tensor, started: torch.Tensor, greedy: bool) -> torch.Tensor:
         script = self._script
         if "agent" in script and hasattr(script["agent"], "lstm"):
@@ -105,11 +120,7 @@ def _best_of(network: Any, observations: torch.Tensor) -> torch.Tensor:
     if hasattr(network, "get_action"):
         action: torch.Tensor = network.get_action(observations)[0]
         return action
-    values = network(observations)
-    if values.ndim == 3:  # (batch, actions, atoms), as in rainbow
-        values = (values * network.support).sum(dim=2)
-    best: torch.Tensor = values.argmax(dim=1)
-    return best
+    return action_values(network, observations).argmax(dim=1)
 
 
 @contextlib.contextmanager

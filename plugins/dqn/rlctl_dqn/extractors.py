@@ -89,7 +89,7 @@ class _Cnn(nn.Module, abc.ABC):
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         images = observations.movedim(-1, -3) if self._channels_last else observations
-        images = images.reshape(len(images), *self._planes)
+        images = images.reshape(images.shape[0], *self._planes)  # not len(), which a trace takes for a constant
         # While they are bytes, to lay them out as convolutions are fastest costs least.
         features: torch.Tensor = self.layers(scaled(images.contiguous(memory_format=torch.channels_last)))
         return features

@@ -59,7 +59,7 @@ class Dueling(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         value = self.value(features).unsqueeze(1)
-        advantage = self.advantage(features).view(len(features), self._num_actions, -1)
+        advantage = self.advantage(features).unflatten(1, (self._num_actions, -1))
         combined: torch.Tensor = value + advantage - advantage.mean(dim=1, keepdim=True)
         return combined.flatten(1)
 

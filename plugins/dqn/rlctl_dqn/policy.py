@@ -9,7 +9,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rlctl import Network
 from rlctl_dqn.agent import Agent
+from rlctl_dqn.export import network_of
 from rlctl_dqn.observations import Layout, MaskMemory, make_observed, stacked_masks
 
 
@@ -50,6 +52,10 @@ class DqnPolicy:
             return None
         seen = np.asarray(observations, self._layout.dtype)
         return self._agent.best_values(seen, self._masks(len(seen)))
+
+    def network(self, env: Mapping[str, Any]) -> Network:
+        """Return the greedy policy as one network."""
+        return network_of(self._agent, self._layout, self._first_action, env)
 
     def _masks(self, count: int) -> NDArray[np.bool_] | None:
         """Return which actions are allowed in so many environments, (count, num_actions); None if all are."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rlctl import (
     AlgorithmDescriptor,
     ConverterDescriptor,
+    ExportDescriptor,
     Mode,
     ObservationSpace,
     Problem,
@@ -60,6 +61,20 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             upstream="stable-baselines3",
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
+        )
+    ]
+
+
+@hookimpl
+def rlctl_exports() -> list[ExportDescriptor]:
+    return [
+        ExportDescriptor(
+            name="sb3-zip",
+            summary="a zip for SB3's own load(), with vecnormalize.pkl beside it where observations are normalised",
+            entry_point="rlctl_sb3.export:to_zip",
+            filename="model.zip",
+            workers=("sb3",),
+            requires=("stable-baselines3>=2.4",),
         )
     ]
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from rlctl import RlctlError
+from rlctl import Network, RlctlError
 from rlctl.gym.environments import make_env
 from rlctl_sb3.masks import ActionMasks
 
@@ -62,13 +62,24 @@ def _only(batch: Any) -> Any:
 
 
 class Sb3Policy:
-    """Acts by SB3's own `predict`, on observations that are normalised as in training, by statistics that stand still."""
+    """Acts by SB3's own `predict`, on observations that are normalised as in training, by statistics that stand still.
 
-    def __init__(self, model: BaseAlgorithm, *, masked: bool = False, stacked: VecFrameStack | None = None) -> None:
+    With `masked` it asks the environments that it made what they allow; `masks` says it once and for all.
+    """
+
+    def __init__(
+        self,
+        model: BaseAlgorithm,
+        *,
+        masked: bool = False,
+        masks: NDArray[np.bool_] | None = None,
+        stacked: VecFrameStack | None = None,
+    ) -> None:
         self._model = model
         self._stacked = stacked
         self._memory: Any = None
         self._masked = masked
+        self._said = masks
         self._masks: list[ActionMasks] = []
 
     def make_env(self, env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -83,7 +94,8 @@ class Sb3Policy:
         """Return actions for observations (num_envs, ...)."""
         if not greedy and isinstance(self._model, TD3):
             raise RlctlError(f"the policy of {type(self._model).__name__} is deterministic: it has nothing to sample.")
-        allowed = {"action_masks": self._allowed(len(started))} if self._masked else {}
+        asks = self._masked or self._said is not None
+        allowed = {"action_masks": self._allowed(len(started))} if asks else {}
         actions, self._memory = self._model.predict(
             self._seen(observations), state=self._memory, episode_start=started, deterministic=greedy, **allowed
         )
@@ -105,8 +117,16 @@ class Sb3Policy:
         values = model.quantile_net(seen).mean(dim=1) if has_quantiles else model.q_net(seen)
         return values.amax(dim=1).cpu().numpy()
 
+    def network(self, env: Mapping[str, Any]) -> Network:
+        """Return the policy as one network, normalisation and the bounds of actions included."""
+        from rlctl_sb3.export import network_of  # which needs this class
+
+        return network_of(self._model, masked=self._masked, stacked=self._stacked)
+
     def _allowed(self, count: int) -> NDArray[np.bool_]:
         """Return which actions are allowed in the last so many of the environments that were made, (count, num_actions)."""
+        if self._said is not None:
+            return self._said
         return np.stack([masks.action_masks() for masks in self._masks[-count:]])
 
     def _seen(self, observations: Any) -> Any:

@@ -34,6 +34,15 @@ _FROM_CONFIG = frozenset({
 })  # fmt: skip
 
 _NORMALIZE = "Say so: --set hyperparameters.normalize=true."
+STATISTICS = "vecnormalize.pkl"
+"""As SB3's users call the file beside a model that has what its observations are normalised by."""
+
+PROGRESS = "_update_current_progress_remaining"
+"""SB3's method that says how far the training is; it may be replaced in a model, and must then not be saved with it."""
+
+OF_ARS = ("_do_one_update", "_mimic_monitor_wrapper")
+"""Methods of ARS that may be replaced in a model, too: an update, and what makes episodes of one that was evaluated."""
+
 _STATISTICS = ("obs_rms", "ret_rms")
 _EXPLORATION = ("exploration_mat", "exploration_matrices")
 
@@ -48,6 +57,16 @@ class Sb3State:
         self._monitor = monitor
         self._masked = masked
         self._with_replay_buffer = with_replay_buffer
+
+    @property
+    def model(self) -> BaseAlgorithm:
+        """The model that is trained."""
+        return self._model
+
+    @property
+    def masked(self) -> bool:
+        """Whether it asks which actions are allowed."""
+        return self._masked
 
     def write_state(self, folder: Path) -> None:
         """Write the whole training into files."""
@@ -74,6 +93,18 @@ class Sb3State:
     def read_state(self, folder: Path) -> None:
         """Become what was written; without a replay buffer in it, the training goes on with an empty one."""
         model = self._model
+        self.read_agent(folder)
+        self._monitor.cut(read_data(folder, "monitor"))
+        _set_memory(model, read_data(folder, "memory", model.device))
+        buffer = getattr(model, "replay_buffer", None)
+        if buffer is not None and (folder / "replay.json").exists():
+            set_replay_data(buffer, read_data(folder, "replay"))
+        self._read_environments(folder)
+        set_random_states(read_data(folder, "random"))
+
+    def read_agent(self, folder: Path) -> None:
+        """Become what was written of the model itself: networks, optimizers, noise and counts, and nothing around it."""
+        model = self._model
         tensors = load_file(folder / "weights.safetensors")
         parameters: dict[str, Any] = {}
         for name, tensor in tensors.items():
@@ -91,13 +122,13 @@ class Sb3State:
         for name, value in read_data(folder, "exploration", model.device).items():
             if value is not None:
                 setattr(_exploration(model), name, value)
-        self._monitor.cut(read_data(folder, "monitor"))
-        _set_memory(model, read_data(folder, "memory", model.device))
-        buffer = getattr(model, "replay_buffer", None)
-        if buffer is not None and (folder / "replay.json").exists():
-            set_replay_data(buffer, read_data(folder, "replay"))
-        self._read_environments(folder)
-        set_random_states(read_data(folder, "random"))
+
+    def save(self, path: Path) -> None:
+        """Write the zip of SB3's own `save`, and beside it the statistics of a normalisation."""
+        self._model.save(path, exclude=[PROGRESS, *OF_ARS])
+        normalized = self._model.get_vec_normalize_env()
+        if normalized is not None:
+            normalized.save(str(path.with_name(STATISTICS)))
 
     # ---- what is lent and taken ------------------------------------------------------------------------------------
 
@@ -110,7 +141,7 @@ class Sb3State:
             model.action_space = copy.deepcopy(space)  # SB3's DQN explores by drawing from it
             model.action_space.seed(seed)
             try:
-                yield Sb3Policy(model, masked=self._masked, stacked=self._stacked)
+                yield Sb3Policy(model, masked=self._masked, stacked=self.stacked)
             finally:
                 model.action_space = space
                 model.policy.set_training_mode(training)
@@ -135,7 +166,7 @@ class Sb3State:
         except (zipfile.BadZipFile, KeyError) as error:
             raise RlctlError(f"{path} is no model of Stable-Baselines3: {error}") from error
         self._take({f"policy/{name}": tensor for name, tensor in tensors.items()}, path)
-        normalized, statistics = self._model.get_vec_normalize_env(), path.with_name("vecnormalize.pkl")
+        normalized, statistics = self._model.get_vec_normalize_env(), path.with_name(STATISTICS)
         if normalized is None and statistics.exists():
             raise RlctlError(
                 f"{statistics} says that the weights beside it were trained on normalised observations.",
@@ -161,7 +192,7 @@ class Sb3State:
         generators = dict(space_generators(self._model.action_space))
         envs = self._venv.env_method("rlctl_state")
         write_data(folder, "environments", {"action_space": generators, "envs": envs})
-        normalized, stacked = self._model.get_vec_normalize_env(), self._stacked
+        normalized, stacked = self._model.get_vec_normalize_env(), self.stacked
         if normalized is not None:
             write_data(folder, "normalization", _normalization(normalized))
         if stacked is not None:
@@ -173,7 +204,7 @@ class Sb3State:
             self._venv.env_method("rlctl_set_state", values, indices=index)
         for path, generator in state["action_space"].items():
             set_space_generator(self._model.action_space, path, generator)
-        normalized, stacked = self._model.get_vec_normalize_env(), self._stacked
+        normalized, stacked = self._model.get_vec_normalize_env(), self.stacked
         if normalized is not None:
             _set_normalization(normalized, read_data(folder, "normalization"))
         if stacked is not None:
@@ -187,7 +218,7 @@ class Sb3State:
         return venv
 
     @property
-    def _stacked(self) -> VecFrameStack | None:
+    def stacked(self) -> VecFrameStack | None:
         """What stacks the frames of the environments, None if nothing does."""
         return unwrap_vec_wrapper(self._venv, VecFrameStack)
 

@@ -13,7 +13,6 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
-from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from rlctl import Run
 from rlctl.torch.devices import limit_threads, resolve_device
@@ -22,7 +21,7 @@ from rlctl_sb3.environments import make_environments
 from rlctl_sb3.monitor_files import MonitorFiles
 from rlctl_sb3.replay_buffers import require_goals
 from rlctl_sb3.signatures import constructor_parameters
-from rlctl_sb3.state import Sb3State
+from rlctl_sb3.state import OF_ARS, PROGRESS, Sb3State
 from rlctl_sb3.values import constructor_arguments
 
 # SB3's tags under rlctl's names; all of them are kept under backend/ as well.
@@ -42,13 +41,6 @@ _CANONICAL = {
     "rollout/exploration_rate": "train/exploration_rate",
     "time/fps": "time/steps_per_second",
 }
-
-# SB3's method that says how far the training is; it may be replaced in a model, and must then not be saved with it.
-_PROGRESS = "_update_current_progress_remaining"
-
-
-# Methods of ARS that may be replaced in a model, too: an update, and what makes episodes of one that was evaluated.
-_OF_ARS = ("_do_one_update", "_mimic_monitor_wrapper")
 
 
 class Sb3Worker:
@@ -76,17 +68,15 @@ class Sb3Worker:
         if getattr(getattr(model, "replay_buffer", None), "copy_info_dict", False):
             run.limit_resume("the infos in its replay buffer are not saved")
         monitor = MonitorFiles(run.directory.backend, envs.num_envs, run.info.env_id)
-        run.attach(Sb3State(model, with_replay_buffer, monitor, masked=name in MASKED))
+        state = Sb3State(model, with_replay_buffer, monitor, masked=name in MASKED)
+        run.attach(state)
         horizon = run.total_timesteps if run.total_timesteps is not None else 10**12
         callback = _RunCallback(run, monitor)
         if name == "ars":
             _look_between_updates(model, callback)
         with contextlib.suppress(_Stopped):
             model.learn(total_timesteps=horizon, callback=callback)
-        model.save(run.directory.backend / "model.zip", exclude=[_PROGRESS, *_OF_ARS])
-        normalized = unwrap_vec_normalize(envs)
-        if normalized is not None:
-            normalized.save(str(run.directory.backend / "vecnormalize.pkl"))
+        state.save(run.directory.backend / "model.zip")
         run.save("final")  # now: environments in processes have no state when they are closed
         envs.close()
 
@@ -97,12 +87,12 @@ def _lay_schedules_over_episodes(model: BaseAlgorithm, run: Run) -> None:
     def update(num_timesteps: int, _: int) -> None:
         model._current_progress_remaining = max(0.0, 1.0 - num_timesteps / run.horizon)  # noqa: SLF001 - SB3's own hook
 
-    setattr(model, _PROGRESS, update)
+    setattr(model, PROGRESS, update)
 
 
 def _look_between_updates(model: Any, callback: _RunCallback) -> None:
     """Give ARS its safe points and its episodes: its rollout begins when it has drawn already, and shows no episodes."""
-    update, finished = (getattr(model, name) for name in _OF_ARS)
+    update, finished = (getattr(model, name) for name in OF_ARS)
     callback.has_rollouts = False
 
     def after_a_safe_point(*arguments: Any) -> None:
@@ -114,7 +104,7 @@ def _look_between_updates(model: Any, callback: _RunCallback) -> None:
             callback.report(value, length)
         finished(returns, lengths)
 
-    for name, replacement in zip(_OF_ARS, (after_a_safe_point, reported), strict=True):
+    for name, replacement in zip(OF_ARS, (after_a_safe_point, reported), strict=True):
         setattr(model, name, replacement)
 
 

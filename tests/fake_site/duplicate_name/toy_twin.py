@@ -1,10 +1,11 @@
-"""Brings a worker, a callback, an executor and a converter whose names are taken by the other toy distributions."""
+"""Brings names that are taken by the other toy distributions or by rlctl: of a worker, a callback, and all the rest."""
 
 from rlctl import (
     AlgorithmDescriptor,
     CallbackDescriptor,
     ConverterDescriptor,
     ExecutorDescriptor,
+    ExportDescriptor,
     WorkerDescriptor,
     hookimpl,
 )
@@ -39,3 +40,10 @@ def rlctl_executors() -> list[ExecutorDescriptor]:
 @hookimpl
 def rlctl_converters() -> list[ConverterDescriptor]:
     return [ConverterDescriptor(name="toy", summary="the twin", convert="toy_twin:absent")]
+
+
+def rlctl_exports() -> list[ExportDescriptor]:
+    return [
+        ExportDescriptor(name=name, summary="the twin", entry_point="toy_twin:absent", filename="twin")
+        for name in ("skill", "onnx")
+    ]

@@ -6,6 +6,7 @@ from rlctl import (
     CallbackDescriptor,
     ConverterDescriptor,
     ExecutorDescriptor,
+    ExportDescriptor,
     WorkerDescriptor,
     hookimpl,
 )
@@ -43,3 +44,12 @@ def rlctl_executors() -> list[ExecutorDescriptor]:
 @hookimpl
 def rlctl_converters() -> list[ConverterDescriptor]:
     return [ConverterDescriptor(name="future", summary="of the future", convert="future_api:absent", api_version=NEWER)]
+
+
+@hookimpl
+def rlctl_exports() -> list[ExportDescriptor]:
+    return [
+        ExportDescriptor(
+            name="future", summary="of the future", entry_point="future_api:absent", filename="f", api_version=NEWER
+        )
+    ]

@@ -100,7 +100,7 @@ _REASONS = {
     **dict.fromkeys(("training.training.num_envs", "training.num_envs"),
                     "there it only divides the steps between saves: one environment is made. Here env.num_envs is how many"),
     "training.training.is_atari": "env.id says which game it is, and nothing more has to be said",
-    "training.training.state_stack": "the agent sees one observation at a time. Register an environment that stacks them",
+    "training.training.state_stack": "the agent sees one observation at a time; hyperparameters.frame_stack stacks so many",
     **dict.fromkeys(("evaluation.num_episodes", "training.evaluation.num_episodes"), _EPISODES),
     **dict.fromkeys(("evaluation.save_gif", "training.evaluation.save_gif"), "`rlctl record RUN --output FILE.gif`"),
     **dict.fromkeys(("play", "deployment"), _POLICY),
