@@ -200,8 +200,8 @@ def test_asking_for_a_name_of_two_says_why_it_cannot_be_had(site):
         ("export", "toy_format", "skill"),
     ],
 )
-def test_callbacks_executors_and_formats_of_one_name_are_refused_too(site, kind, folder, name):
-    """What holds for workers of one name holds for callbacks, executors and formats."""
+def test_whatever_has_the_name_of_another_is_refused_too(site, kind, folder, name):
+    """What holds for workers of one name holds for callbacks, executors, converters and formats."""
     site(folder, "duplicate_name")
     with pytest.raises(
         PluginError, match=f'(?:{kind}|format) "{name}" cannot be used: brought by .* and .*: uninstall one of them'

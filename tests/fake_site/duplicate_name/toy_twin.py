@@ -42,6 +42,7 @@ def rlctl_converters() -> list[ConverterDescriptor]:
     return [ConverterDescriptor(name="toy", summary="the twin", convert="toy_twin:absent")]
 
 
+@hookimpl
 def rlctl_exports() -> list[ExportDescriptor]:
     return [
         ExportDescriptor(name=name, summary="the twin", entry_point="toy_twin:absent", filename="twin")
