@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, unwrap_vec_wrapper
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, VecTransposeImage, unwrap_vec_wrapper
 
 from rlctl import RlctlError
 from rlctl.gym.env_state import data_attributes, set_space_generator, space_generators
@@ -117,6 +118,7 @@ class Sb3State:
         state = read_data(folder, "model")
         for name, value in state["attributes"].items():
             setattr(model, name, value)
+        _lay_as_transposed(model)
         for noise, attributes in zip(_noises(model), state["noises"], strict=True):
             vars(noise).update(attributes)
         for name, value in read_data(folder, "exploration", model.device).items():
@@ -253,6 +255,26 @@ def _parts(statistics: Any) -> dict[str, Any]:
 def _stacks(venv: VecFrameStack) -> dict[str, Any]:
     """Return the stacks of the parts of a dictionary of observations by their keys; of an array its own, under ""."""
     return getattr(venv.stacked_obs, "sub_stacked_observations", None) or {"": venv.stacked_obs}
+
+
+def _lay_as_transposed(model: Any) -> None:
+    """Lay the last observation in memory as VecTransposeImage leaves it: PyTorch convolves it by that, with other roundings."""
+    transposing, last = unwrap_vec_wrapper(model.get_env(), VecTransposeImage), model._last_obs  # noqa: SLF001
+    if transposing is None or transposing.skip:
+        return
+    if isinstance(last, dict):
+        model._last_obs = {  # noqa: SLF001
+            key: _channels_last(part) if key in transposing.image_space_keys else part for key, part in last.items()
+        }
+    else:
+        model._last_obs = _channels_last(last)  # noqa: SLF001
+
+
+def _channels_last(images: NDArray[Any]) -> NDArray[Any]:
+    """Return images (num_envs, channels, height, width) as a view of memory in which a pixel's channels are neighbours."""
+    return (
+        images.transpose(0, 2, 3, 1).copy(order="C").transpose(0, 3, 1, 2)
+    )  # a copy: its strides are those of its shape
 
 
 def _noises(model: BaseAlgorithm) -> list[Any]:

@@ -72,6 +72,12 @@ def test_a_stack_resumes_and_is_measured_and_so_is_the_library_s_own_file(cli, t
             id="dqn", marks=slow,
         ),
         pytest.param(
+            ["sb3/ppo", "BreakoutNoFrameskip-v4", *SHORT, "--set", "hyperparameters.policy=CnnPolicy", "--set",
+             "hyperparameters.n_epochs=1", "--set",
+             "env.wrappers=['stable_baselines3.common.atari_wrappers:AtariWrapper']"],
+            id="ppo, a game by single frames", marks=slow,
+        ),
+        pytest.param(
             ["sb3/ppo", "BreakoutNoFrameskip-v4", "--num-envs", "2", *SHORT, "--set", "hyperparameters.frame_stack=4",
              "--set", "hyperparameters.policy=CnnPolicy", "--set", "hyperparameters.n_epochs=1", "--set",
              "env.wrappers=['stable_baselines3.common.atari_wrappers:AtariWrapper']", *PROCESSES],
@@ -87,6 +93,18 @@ def test_a_stack_is_part_of_the_checkpoint(words, cli):
     answer = cli("verify", "resume", *words, "-n", "512", "--json", timeout=280)
     assert answer.code == 0, answer.err
     assert (answer.json()["declared"], answer.json()["differences"]) == ("exact", [])
+
+
+@pytest.mark.parametrize("shape", [(1, 84, 84, 1), (2, 84, 84, 1), (1, 36, 48, 4), (3, 40, 40, 3)], ids=str)
+def test_the_last_images_of_a_checkpoint_lie_in_memory_as_those_of_a_training(shape):
+    """PyTorch chooses by their strides how it convolves them, and rounds otherwise."""
+    from rlctl_sb3.state import _channels_last
+
+    images = np.random.default_rng(1).random(shape)
+    living = np.transpose(images, (0, 3, 1, 2))  # as VecTransposeImage does
+    restored = _channels_last(np.array(living, order="C"))
+    assert restored.strides == living.strides
+    assert np.array_equal(restored, living)
 
 
 # ---- what a policy is shown ----------------------------------------------------------------------------------------
