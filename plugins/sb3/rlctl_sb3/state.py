@@ -26,6 +26,7 @@ from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
 from rlctl.torch.weights import read_torch_file, take_weights
 from rlctl_sb3.monitor_files import MonitorFiles
+from rlctl_sb3.normalization import normalization, set_normalization, set_statistics
 from rlctl_sb3.policy import Sb3Policy
 
 # Of the model's plain attributes: what the configuration sets again, and what is no state.
@@ -44,7 +45,6 @@ PROGRESS = "_update_current_progress_remaining"
 OF_ARS = ("_do_one_update", "_mimic_monitor_wrapper")
 """Methods of ARS that may be replaced in a model, too: an update, and what makes episodes of one that was evaluated."""
 
-_STATISTICS = ("obs_rms", "ret_rms")
 _EXPLORATION = ("exploration_mat", "exploration_matrices")
 
 
@@ -153,7 +153,7 @@ class Sb3State:
         self._take(load_file(folder / "weights.safetensors"), folder)
         normalized, known = self._model.get_vec_normalize_env(), (folder / "normalization.json").exists()
         if normalized is not None and known:
-            _set_statistics(normalized, read_data(folder, "normalization"))
+            set_statistics(normalized, read_data(folder, "normalization"))
         elif known:
             raise RlctlError(f"the weights in {folder} were trained on normalised observations.", hint=_NORMALIZE)
         rate = read_data(folder, "model")["attributes"].get("exploration_rate")
@@ -179,7 +179,7 @@ class Sb3State:
                 raise RlctlError(
                     f"the observations are normalised, and {statistics} is a pickle, which is only read with --trust."
                 )
-            _set_statistics(normalized, _normalization(VecNormalize.load(str(statistics), normalized.venv)))
+            set_statistics(normalized, normalization(VecNormalize.load(str(statistics), normalized.venv)))
 
     def _take(self, tensors: dict[str, torch.Tensor], source: Path) -> None:
         networks = {name: _at(self._model, name) for name in self._model._get_torch_save_params()[0]}  # noqa: SLF001
@@ -196,7 +196,7 @@ class Sb3State:
         write_data(folder, "environments", {"action_space": generators, "envs": envs})
         normalized, stacked = self._model.get_vec_normalize_env(), self.stacked
         if normalized is not None:
-            write_data(folder, "normalization", _normalization(normalized))
+            write_data(folder, "normalization", normalization(normalized))
         if stacked is not None:
             write_data(folder, "frames", {key: part.stacked_obs for key, part in _stacks(stacked).items()})
 
@@ -208,7 +208,7 @@ class Sb3State:
             set_space_generator(self._model.action_space, path, generator)
         normalized, stacked = self._model.get_vec_normalize_env(), self.stacked
         if normalized is not None:
-            _set_normalization(normalized, read_data(folder, "normalization"))
+            set_normalization(normalized, read_data(folder, "normalization"))
         if stacked is not None:
             for key, frames in read_data(folder, "frames").items():
                 _stacks(stacked)[key].stacked_obs = frames
@@ -223,33 +223,6 @@ class Sb3State:
     def stacked(self) -> VecFrameStack | None:
         """What stacks the frames of the environments, None if nothing does."""
         return unwrap_vec_wrapper(self._venv, VecFrameStack)
-
-
-def _normalization(venv: VecNormalize) -> dict[str, Any]:
-    """Return everything that a VecNormalize has learned, as data; of a dictionary of observations for each of its keys."""
-    return {
-        "own": data_attributes(venv),
-        **{
-            name: {key: data_attributes(part) for key, part in _parts(getattr(venv, name)).items()}
-            for name in _STATISTICS
-            if hasattr(venv, name)
-        },
-    }
-
-
-def _set_normalization(venv: VecNormalize, state: dict[str, Any]) -> None:
-    vars(venv).update(state["own"])
-    _set_statistics(venv, state)
-
-
-def _set_statistics(venv: VecNormalize, state: dict[str, Any]) -> None:
-    for name in _STATISTICS:
-        for key, values in state.get(name, {}).items():
-            vars(_parts(getattr(venv, name))[key]).update(values)
-
-
-def _parts(statistics: Any) -> dict[str, Any]:
-    return statistics if isinstance(statistics, dict) else {"": statistics}
 
 
 def _stacks(venv: VecFrameStack) -> dict[str, Any]:
