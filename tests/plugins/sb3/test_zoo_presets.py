@@ -231,8 +231,11 @@ def test_values_that_are_alike_here_and_there_are_taken_as_they_are():
     assert setting("gradient_steps", -1, "dqn") == -1
     assert setting("buffer_size", 1e5, "dqn") == 100_000
     assert setting("policy", "stable_baselines3.ppo.MlpPolicy") == "MlpPolicy"
-    assert setting("replay_buffer_class", "HerReplayBuffer", "sac") == "stable_baselines3:HerReplayBuffer"
-    assert setting("replay_buffer_kwargs", "dict(n_sampled_goal=4)", "sac") == {"n_sampled_goal": 4}
+    hindsight = translated("sac", replay_buffer_class="HerReplayBuffer", replay_buffer_kwargs="dict(n_sampled_goal=4)")
+    assert hindsight.left_out == []
+    assert hindsight.config["hyperparameters"] == {
+        "replay_buffer_class": "stable_baselines3:HerReplayBuffer", "replay_buffer_kwargs": {"n_sampled_goal": 4},
+    }  # fmt: skip
     assert setting("normalize", True) is True
     assert setting("policy_kwargs", {"net_arch": [8]}) == {"net_arch": [8]}
 
