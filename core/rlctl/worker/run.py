@@ -209,8 +209,8 @@ class Run:
 
     def record_episode(
         self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
-    ) -> None:
-        """Report a finished training episode: its undiscounted return and its length in steps of that environment."""
+    ) -> Episode:
+        """Report a finished training episode, and return it: undiscounted return, length in that environment's steps."""
         episode = Episode(
             index=self.episodes,
             step=self.step if step is None else int(step),
@@ -224,6 +224,7 @@ class Run:
         if self._early_stopping is not None and self.stop is None:
             self.stop = early_stop(stops_after_episode(self._early_stopping, episode.step, self._returns))
         self._dispatcher.call("rlctl_episode_ended", episode=episode)
+        return episode
 
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
         """Report scalars under rlctl's names (docs/metrics.md) or, for a library's own, `backend/<its tag>`."""

@@ -149,8 +149,8 @@ class _RunCallback(BaseCallback):
 
     def report(self, total: float, length: int, env_index: int = 0) -> None:
         """Report an episode that has ended."""
-        self.run.record_episode(total, length, env_index=env_index, step=self.model.num_timesteps)
-        self._monitor.add(env_index, total, length, self.run.progress().seconds)
+        episode = self.run.record_episode(total, length, env_index=env_index, step=self.model.num_timesteps)
+        self._monitor.add(env_index, total, length, episode.seconds)
 
 
 class _Stopped(Exception):
