@@ -359,6 +359,7 @@ def test_values_arrive_through_tyro(tmp_path_factory: pytest.TempPathFactory, da
     assert same(values, tyro.cli(real_class(script.path), args=to_argv(script, values)))
 
 
+@pytest.mark.filterwarnings("ignore:The field:UserWarning")
 def test_values_arrive_in_every_script_of_master(master: dict[str, Script]) -> None:
     """Each script of master takes all of its defaults, and a false for each boolean, through tyro."""
     tyro = pytest.importorskip("tyro")

@@ -98,9 +98,11 @@ def test_the_table_is_what_workers_show_says_of_the_release(cli: Any, cleanrl_ca
     assert {name: text for name, text in wrong.items() if text} == {}
 
 
+@pytest.mark.network
 @pytest.mark.skipif(not MASTER, reason="RLCTL_TEST_CLEANRL_MASTER names no checkout of CleanRL master")
 def test_the_table_is_what_workers_show_says_of_master(cli: Any) -> None:
     """The same of a checkout of master, as a source with a name."""
+    assert cli("workers", "setup", "cleanrl").code == 0
     assert cli("workers", "setup", "cleanrl", "--source", MASTER, "--name", "master").code == 0
     algorithms = cli("workers", "show", "cleanrl", "--json").json()["algorithms"]
     shown = {item["name"].removeprefix("master/"): item for item in algorithms if item["name"].startswith("master/")}
