@@ -6,6 +6,7 @@ With `--check` nothing is written, and the exit code is 1 when a part is out of 
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -14,9 +15,12 @@ from pathlib import Path
 from rlctl.config.jsonschema import config_reference
 from rlctl.evaluations import EvaluatedEpisode, Evaluation
 from rlctl.vocabulary import VOCABULARY
+from rlctl_cleanrl.catalogue import CATALOGUE, FAMILIES, Algorithm, family_of
+from rlctl_cleanrl.needs import packages_of, why_impossible
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
+MASTER = ROOT / "plugins/cleanrl/reference/scripts_of_master.json"
 WORKER_MODULES = {
     "sb3": ROOT / "plugins/sb3/rlctl_sb3/worker.py",
     "cleanrl": ROOT / "plugins/cleanrl/rlctl_cleanrl/worker.py",
@@ -72,6 +76,36 @@ def native_tags() -> str:
     return "\n".join(["| name | dqn | sb3 | cleanrl |", "|---|---|---|---|", *rows])
 
 
+def cleanrl_scripts() -> str:
+    """Return the table of CleanRL's scripts: family, spaces, where they are, and what they need on any machine."""
+    released = {script.name: script for script in CATALOGUE}
+    listed = json.loads(MASTER.read_text(encoding="utf-8"))["scripts"]
+    master = {
+        entry["name"]: Algorithm(entry["name"], tuple(entry["action_spaces"]), entry["image"], tuple(entry["needs"]))
+        for entry in listed
+    }
+    rows = []
+    order = [*FAMILIES, ""]
+    for name in sorted({*released, *master}, key=lambda name: (order.index(family_of(name)), name)):
+        versions = {"1.2.0": released.get(name), "master": master.get(name)}
+        there = {version: script for version, script in versions.items() if script is not None}
+        script = next(iter(there.values()))
+        spaces = " or ".join(script.action_spaces) or "any", "image" if script.image else "vector"
+        needs = {version: _runs(found.needs) for version, found in there.items()}
+        says = [*dict.fromkeys(needs.values())]
+        runs = says[0] if len(says) == 1 else "; ".join(f"{version}: {text}" for version, text in needs.items())
+        rows.append(f"| {family_of(name)} | `{name}` | {spaces[0]} | {spaces[1]} | {', '.join(there)} | {runs} |")
+    header = "| family | script | actions | observations | in | runs |"
+    return "\n".join([header, "|---|---|---|---|---|---|", *rows])
+
+
+def _runs(modules: tuple[str, ...]) -> str:
+    reason = why_impossible(modules)
+    if reason is not None:
+        return f"cannot: {reason}"
+    return f"needs `pip install {packages_of(modules)}`" if modules else "runs"
+
+
 def learning() -> str:
     """Return the tables of what agents have learned."""
     if str(ROOT) not in sys.path:
@@ -82,6 +116,7 @@ def learning() -> str:
 
 
 PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
+    ("cleanrl.md", "scripts", cleanrl_scripts),
     ("configuration.md", "keys", config_reference),
     ("metrics.md", "vocabulary", vocabulary),
     ("metrics.md", "native tags", native_tags),

@@ -98,22 +98,26 @@ def _env_problems(
             "env.id", f"{config.env.id} has {env.num_agents} agents, {worker.name} trains {worker.max_agents}"
         )
         return
-    if env.action_space not in algorithm.action_spaces:
+    if not _accepts(algorithm.action_spaces, env.action_space):
         takes = " or ".join(space.value for space in algorithm.action_spaces)
         message = f"{config.env.id} has {env.action_space.value} actions ({env.action_text}), {name} needs {takes}."
         yield Problem("env.id", message, _other_algorithms(worker, env))
-    if env.observation_space not in algorithm.observation_spaces:
+    if not _accepts(algorithm.observation_spaces, env.observation_space):
         takes = " or ".join(space.value for space in algorithm.observation_spaces)
         message = f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}), {name} needs {takes}."
         yield Problem("env.id", message, _other_algorithms(worker, env))
+
+
+def _accepts(declared: Sequence[Any], space: Any) -> bool:
+    return not declared or space in declared
 
 
 def _other_algorithms(worker: WorkerDescriptor, env: EnvFacts) -> str | None:
     fitting = [
         algorithm.name
         for algorithm in worker.algorithms
-        if env.action_space in algorithm.action_spaces
-        and env.observation_space in algorithm.observation_spaces
+        if _accepts(algorithm.action_spaces, env.action_space)
+        and _accepts(algorithm.observation_spaces, env.observation_space)
         and not algorithm.unavailable
     ]
     return f"These of {worker.name} fit: {', '.join(fitting)}." if fitting else None

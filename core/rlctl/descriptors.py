@@ -202,9 +202,10 @@ Parameters = tuple[Parameter, ...] | str
 
 @frozen(kw_only=True)
 class AlgorithmDescriptor:
-    """An algorithm of a worker: what it can act in and observe, what can be set, and what it does when nothing is."""
+    """An algorithm of a worker: its spaces (empty: any), what can be set, and what it does when nothing is."""
 
     name: str
+    family: str = ""
     summary: str = ""
     action_spaces: tuple[ActionSpace, ...] = field(converter=_tuple)
     observation_spaces: tuple[ObservationSpace, ...] = field(converter=_tuple)
@@ -225,9 +226,10 @@ class AlgorithmDescriptor:
 class WorkerDescriptor:
     """A backend that can train. `entry_point` is resolved in the worker process only and makes a `Worker` when called.
 
-    `setup` ("module:function") is called as `setup(source=None, report=..., repair=False)` before each run, and by
-    `rlctl workers setup` with `repair=True` and the source that was named. It must be idempotent and cheap when there is
-    nothing to do; the mapping it returns says what is used and becomes part of the manifest and of `Run.source`.
+    `setup` ("module:function") is called as `setup(source=None, name=None, algo=..., report=..., repair=False)` before
+    each run, and by `rlctl workers setup` with `repair=True`, the source and its name. It must be cheap when there is
+    nothing to do; the mapping that it returns becomes part of the manifest and of `Run.source`. It may raise ConfigError.
+    `sources` are what it has brought, each with a `name`; `remove_source` is called with one and returns a sentence.
     `requires` are PEP 508 strings, compared with what is installed without importing anything.
     """
 
@@ -245,6 +247,8 @@ class WorkerDescriptor:
     resume: Resume = Resume.NONE
     modes: tuple[Mode, ...] = field(default=(Mode.TRAIN,), converter=_tuple)
     setup: str | None = None
+    sources: tuple[Mapping[str, Any], ...] = field(default=(), converter=_tuple)
+    remove_source: str | None = None
     api_version: int = API_VERSION
 
     def algorithm(self, name: str | None) -> AlgorithmDescriptor | None:

@@ -126,7 +126,7 @@ def test_a_script_that_makes_its_environments_otherwise_is_refused(monkeypatch):
 
     scripts = [{"name": "ppo", "imports": ["torch"]}, {"name": "ppo_atari_envpool", "imports": ["envpool", "torch"]}]
     (worker,) = rlctl_workers()
-    monkeypatch.setattr(index, "indexed_scripts", lambda: scripts)
+    monkeypatch.setattr(index, "indexed_scripts", lambda _: scripts)
     env = EnvConfig(id="Pong-v5", wrappers=["a:B"])
     found = {
         algo: [problem.path for problem in rlctl_check_run(RunConfig(worker="cleanrl", algo=algo, env=env), worker)]

@@ -87,6 +87,7 @@ def _limits(worker: WorkerDescriptor) -> dict[str, Any]:
         "cpu_cores",
         "estimated_memory_mb",
         "api_version",
+        "sources",
     )
     return {name: getattr(worker, name) for name in names}
 
@@ -112,13 +113,16 @@ def _show_worker(found: Registered[WorkerDescriptor]) -> None:
         ("upstream", worker.upstream),
         ("status", row["status"]),
         ("environments", ", ".join(worker.env_families)),
+        *(("source", " ".join(str(value) for value in source.values() if value)) for source in worker.sources),
     ])  # fmt: skip
     click.echo()
+    families = any(item.family for item in worker.algorithms)
     table(
-        ("ALGORITHM", "ACTIONS", "OBSERVATIONS", "DEFAULT", "STATUS"),
+        ("ALGORITHM", *(["FAMILY"] if families else []), "ACTIONS", "OBSERVATIONS", "DEFAULT", "STATUS"),
         [
             (
                 item.name,
+                *([item.family or "-"] if families else []),
                 "/".join(space.value for space in item.action_spaces) or "-",
                 "/".join(space.value for space in item.observation_spaces) or "-",
                 f"{item.default_total_timesteps} steps of {item.default_env}",
@@ -147,17 +151,43 @@ def _kinds(parameter: Parameter) -> str:
 @workers.command("setup")
 @click.argument("name")
 @click.option("--source", help="Where from, if not the worker's default: a folder or a git URL.")
+@click.option("--name", "named", metavar="NAME", help="Keep it beside the others: NAME/ALGO are its algorithms.")
+@click.option("--list", "listing", is_flag=True, help="Show what has been set up.")
+@click.option("--remove", metavar="NAME", help="Forget the source of this name.")
 @json_option
-def setup_worker(name: str, source: str | None, as_json: bool) -> None:
+def setup_worker(
+    name: str, source: str | None, named: str | None, listing: bool, remove: str | None, as_json: bool
+) -> None:
     """Fetch what a worker needs beside its package; `run` does it by itself on first use."""
     worker = discover().worker(name).descriptor
+    flags = {"--source": source, "--name": named, "--list": listing or None, "--remove": remove}
+    given = [flag for flag, value in flags.items() if value is not None]
     if worker.setup is None:
-        if source is not None:
-            raise UsageError(f'worker "{name}" has nothing to set up, so --source "{source}" means nothing.')
+        if given:
+            raise UsageError(f'worker "{name}" has nothing to set up, so {", ".join(given)} means nothing.')
         note(f'worker "{name}" has nothing to set up')
         return
-    provenance = resolve(worker.setup)(source=source, report=note, repair=True)
+    if len(given) > 1 and (listing or remove is not None):
+        raise UsageError(f"{', '.join(given)}: --list and --remove each go alone.")
+    if listing:
+        _list_sources(worker, as_json)
+        return
+    if remove is not None:
+        if worker.remove_source is None:
+            raise UsageError(f'worker "{name}" has no sources with names, so --remove "{remove}" means nothing.')
+        note(resolve(worker.remove_source)(remove))
+        return
+    provenance = resolve(worker.setup)(source=source, name=named, algo=None, report=note, repair=True)
     if as_json:
         print_json(provenance)
     else:
         pairs([(key, value) for key, value in provenance.items()])
+
+
+def _list_sources(worker: WorkerDescriptor, as_json: bool) -> None:
+    if as_json:
+        print_json([dict(source) for source in worker.sources])
+        return
+    names = list(worker.sources[0]) if worker.sources else ["name"]
+    rows = [tuple(source[name] or "-" for name in names) for source in worker.sources]
+    table([name.upper() for name in names], rows, f"Nothing yet. `rlctl workers setup {worker.name}`, for example.")

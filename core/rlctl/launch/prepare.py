@@ -50,10 +50,7 @@ class Prepared:
 
 
 def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prepared:
-    """Return the run that the layers describe, complete and checked; never raises for what a user can get wrong.
-
-    `report` is told when a worker has to be set up first (a download, say).
-    """
+    """Return the run that the layers describe, checked; never raises for a user's mistake. `report` hears of a set-up."""
     layers = list(layers)
     said = merge(layers)
     prepared = Prepared(said)
@@ -124,9 +121,13 @@ def _set_up(
     assert worker.descriptor.setup is not None
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            prepared.provenance = dict(resolve(worker.descriptor.setup)(source=None, report=report, repair=False))
+            setup, algo = resolve(worker.descriptor.setup), prepared.merged.values.get("algo")
+            said = {"source": None, "name": None, "algo": algo if isinstance(algo, str) else None}
+            prepared.provenance = dict(setup(**said, report=report, repair=False))
     except RlctlError as error:
-        prepared.problems.append(Problem("worker", error.message, error.hint, unavailable=True))
+        own = Problem("worker", error.message, error.hint, unavailable=True)
+        found = error.problems if isinstance(error, ConfigError) else [own]
+        prepared.problems += [attrs.evolve(item, origin=prepared.merged.origin(item.path)) for item in found]
         return worker
     return registry.refreshed(worker)
 
@@ -136,7 +137,7 @@ def _find_algorithm(prepared: Prepared, worker: WorkerDescriptor) -> None:
     if name is not None and not isinstance(name, str):
         return
     prepared.algorithm = worker.algorithm(name)
-    if prepared.algorithm is None:
+    if prepared.algorithm is None and not any(problem.path == "algo" for problem in prepared.problems):
         hint = did_you_mean(str(name), (algorithm.name for algorithm in worker.algorithms))
         message = f'worker "{worker.name}" has no algorithm "{name}".'
         prepared.problems.append(Problem("algo", message, hint, prepared.merged.origin("algo")))

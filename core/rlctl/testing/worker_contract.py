@@ -122,7 +122,7 @@ class WorkerContract:
         """Return what a fresh process finds that asks the plugin for its workers, after the worker's set-up if it has one."""
         found = discover().worker(cls.worker)
         if found.descriptor.setup is not None:
-            resolve(found.descriptor.setup)(source=None, report=print, repair=False)
+            resolve(found.descriptor.setup)(source=None, name=None, algo=cls.algo, report=print, repair=False)
         plugin = found.plugin
         identity = (plugin.distribution, plugin.name, "rlctl_workers", cls.worker)
         said: dict[str, Any] = processes.ask_python(processes.FRONT, *identity, *processes.HEAVY)

@@ -1,10 +1,12 @@
-"""What the syntax tree of a script tells beside its parameters: the modules it needs, action spaces, images."""
+"""What the syntax tree of a script tells beside its parameters: its main loop, the modules it needs, spaces, images."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from attrs import frozen
 
 from rlctl.errors import NotAvailableError
 
@@ -35,6 +37,35 @@ def is_main_guard(node: ast.stmt) -> bool:
         and isinstance(node.test.left, ast.Name)
         and node.test.left.id == "__name__"
     )
+
+
+@frozen
+class MainLoop:
+    """Where a script trains: `for variable in range(…)`; the call spans the lines first_line to last_line."""
+
+    variable: str
+    first_line: int
+    last_line: int
+
+
+def main_loop(tree: ast.Module) -> MainLoop | None:
+    """Return the last `for … in range(…)` directly under `if __name__ == "__main__"`, None where there is none."""
+    found: MainLoop | None = None
+    for block in tree.body:
+        if not isinstance(block, ast.If) or "__name__" not in ast.unparse(block.test):
+            continue
+        for statement in block.body:
+            if isinstance(statement, ast.For):
+                found = _range_loop(statement) or found
+    return found
+
+
+def _range_loop(loop: ast.For) -> MainLoop | None:
+    # Walking also finds the range inside `track(range(…))`, the progress bar of the qdagger scripts.
+    for node in ast.walk(loop.iter):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+            return MainLoop(ast.unparse(loop.target), node.lineno, node.end_lineno or node.lineno)
+    return None
 
 
 def imports(tree: ast.Module, path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The scripts of the source in use, from the index beside them: what `workers list` reads, in two small files."""
+"""The scripts of each source, from the index beside them: what `workers list` reads, in two small files a source."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 """Raise it whenever what is read from a script changes: it is part of the key of the index."""
 
 INDEX = "index.json"
-POINTER = "current.json"
+_POINTER = "current.json"
+_NAMED = "named"
 
 
 def cache_root() -> Path:
@@ -21,21 +22,48 @@ def cache_root() -> Path:
     return base.absolute() / "cleanrl"
 
 
-def index_key(content_sha256: str) -> str:
-    """Return the key under which an index is valid: for this content, read by this version of our reader."""
-    return f"{SCHEMA_VERSION}:{content_sha256}"
+def split_algorithm(algorithm: str) -> tuple[str, str]:
+    """Return source and script of "script" or "source/script"; the source "" is the one without a name."""
+    source, _, script = algorithm.rpartition("/")
+    return source, script
 
 
-def indexed_scripts() -> list[dict[str, Any]]:
-    """Return the scripts of the source in use as data; none before there is a source, or when its index is no good.
+def join_algorithm(source: str, script: str) -> str:
+    """Return the name under which a script of a source is an algorithm of this worker."""
+    return f"{source}/{script}" if source else script
+
+
+def pointer_of(source: str) -> Path:
+    """Return the file that says which copy a source is; "" is the source without a name."""
+    return cache_root() / _NAMED / f"{source}.json" if source else cache_root() / _POINTER
+
+
+def named_sources() -> list[str]:
+    """Return the names of the sources that have one, sorted."""
+    return sorted(path.stem for path in (cache_root() / _NAMED).glob("[!.]*.json"))
+
+
+def pointed_to(source: str) -> dict[str, str]:
+    """Return kind, origin, version, snapshot and sha256 of a source. Raises OSError, ValueError, KeyError, TypeError."""
+    chosen = json.loads(pointer_of(source).read_text(encoding="utf-8"))
+    said = {key: str(chosen[key]) for key in ("kind", "origin", "version", "snapshot", "sha256")}
+    return {**said, "snapshot": Path(said["snapshot"]).name}  # nothing may lead out of the cache
+
+
+def indexed_scripts(source: str) -> list[dict[str, Any]]:
+    """Return the scripts of a source as data; none before there is that source, or when its index is no good.
 
     Nothing is fetched, verified or repaired here: a run does that, and says so.
     """
-    root = cache_root()
     try:
-        chosen = json.loads((root / POINTER).read_text(encoding="utf-8"))
-        folder = root / "snapshots" / Path(str(chosen["snapshot"])).name
+        chosen = pointed_to(source)
+        folder = cache_root() / "snapshots" / chosen["snapshot"]
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         return list(index["scripts"]) if index["key"] == index_key(chosen["sha256"]) else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def index_key(content_sha256: str) -> str:
+    """Return the key under which an index is valid: for this content, read by this version of our reader."""
+    return f"{SCHEMA_VERSION}:{content_sha256}"

@@ -12,11 +12,11 @@ import contextlib
 import sys
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlctl_cleanrl import shims, writer
+from rlctl_cleanrl.facts import MainLoop, main_loop
 from rlctl_cleanrl.shims import episodes
 
 OnIteration = Callable[[dict[str, Any]], bool]
@@ -28,35 +28,12 @@ class NoMainLoopError(ValueError):
     """The script has no training loop of the form that every CleanRL script has."""
 
 
-@dataclass(frozen=True)
-class MainLoop:
-    """Where a script trains: `for variable in range(…)`; the call spans the lines first_line to last_line."""
-
-    variable: str
-    first_line: int
-    last_line: int
-
-
 def find_main_loop(source: str) -> MainLoop:
     """Return the last `for … in range(…)` directly under `if __name__ == "__main__"`; no code is run."""
-    found: MainLoop | None = None
-    for block in ast.parse(source).body:
-        if not isinstance(block, ast.If) or "__name__" not in ast.unparse(block.test):
-            continue
-        for statement in block.body:
-            if isinstance(statement, ast.For):
-                found = _range_loop(statement) or found
+    found = main_loop(ast.parse(source))
     if found is None:
         raise NoMainLoopError('no `for … in range(…)` under `if __name__ == "__main__"`')
     return found
-
-
-def _range_loop(loop: ast.For) -> MainLoop | None:
-    # Walking also finds the range inside `track(range(…))`, the progress bar of the qdagger scripts.
-    for node in ast.walk(loop.iter):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-            return MainLoop(ast.unparse(loop.target), node.lineno, node.end_lineno or node.lineno)
-    return None
 
 
 class _Iterations:
@@ -116,9 +93,22 @@ class _Run:
             self._on_episode(episode_return, length, env_index, int(self.script.get("global_step", 0)))
 
 
+def _packages_of(source: Path) -> Iterator[tuple[str, types.ModuleType]]:
+    """Yield a module for each of the source's folders that has no `__init__.py`.
+
+    Python prefers an installed package to such a folder, and joins folders of one name from everywhere: helpers of
+    another CleanRL would be mixed in.
+    """
+    for name in ("cleanrl", "cleanrl_utils"):
+        if not (source / name / "__init__.py").exists():
+            module = types.ModuleType(name)
+            module.__path__ = [str(source / name)]
+            yield name, module
+
+
 @contextlib.contextmanager
 def _as_main(module: types.ModuleType, path: Path, argv: list[str], extra_path: Path | None) -> Iterator[None]:
-    """Make the module `__main__` and set sys.argv and sys.path as `python path argv…` would."""
+    """Make the module `__main__` and set sys.argv and sys.path as `python path argv…` would; the source's packages win."""
     before = sys.modules["__main__"], sys.argv, sys.path
     module.__file__ = str(path)
     module.__dict__["__builtins__"] = builtins
@@ -126,9 +116,13 @@ def _as_main(module: types.ModuleType, path: Path, argv: list[str], extra_path: 
     sys.argv = [str(path), *argv]
     extra = [] if extra_path is None else [str(extra_path)]
     sys.path = [str(path.parent), *extra, *sys.path]
+    packages = {} if extra_path is None else dict(_packages_of(extra_path))
+    sys.modules.update(packages)
     try:
         yield
     finally:
+        for name in packages:
+            del sys.modules[name]
         sys.modules["__main__"], sys.argv, sys.path = before
 
 

@@ -1,8 +1,9 @@
-"""What this package brings to rlctl: a worker whose algorithms are the scripts of the CleanRL that is in use."""
+"""What this package brings to rlctl: a worker whose algorithms are the scripts of all sources of CleanRL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rlctl import (
     ActionSpace,
@@ -21,12 +22,13 @@ _DEFAULT_STEPS = 500_000
 # What a script says by default may need MuJoCo; an environment that is there everywhere starts without a detour.
 _DEFAULT_ENVS = {"discrete": "CartPole-v1", "box": "Pendulum-v1"}
 _IMAGE_ENV = "BreakoutNoFrameskip-v4"
+_NO_LOOP = 'it has no main loop: a `for … in range(…)` directly under `if __name__ == "__main__":`.'
 _OTHER_MAKERS = ("envpool", "procgen", "isaacgym", "pettingzoo")
 
 
 @hookimpl
 def rlctl_workers() -> list[WorkerDescriptor]:
-    algorithms = sorted(_algorithms(), key=lambda algorithm: (algorithm.name != _DEFAULT, algorithm.name))
+    algorithms = sorted(_algorithms(), key=_place)
     return [
         WorkerDescriptor(
             name="cleanrl",
@@ -39,8 +41,18 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
             setup="rlctl_cleanrl.setup:setup",
+            sources=_sources(),
+            remove_source="rlctl_cleanrl.setup:remove",
         )
     ]
+
+
+def _place(algorithm: AlgorithmDescriptor) -> tuple[str, int, str]:
+    """Return where an algorithm stands in lists: by source, family and name, so that the first of all is ppo."""
+    from rlctl_cleanrl.catalogue import FAMILIES
+
+    families = [*FAMILIES, ""]
+    return algorithm.name.rpartition("/")[0], families.index(algorithm.family), algorithm.name
 
 
 @hookimpl
@@ -53,11 +65,12 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Pro
         yield from _unwrappable(config.algo or _DEFAULT)
 
 
-def _unwrappable(name: str) -> Iterator[Problem]:
+def _unwrappable(algorithm: str) -> Iterator[Problem]:
     """Yield a problem for a script whose environments `gymnasium.make` does not make."""
-    from rlctl_cleanrl.index import indexed_scripts
+    from rlctl_cleanrl.index import indexed_scripts, split_algorithm
 
-    imported = {module for script in indexed_scripts() if script["name"] == name for module in script["imports"]}
+    source, name = split_algorithm(algorithm)
+    imported = {module for script in indexed_scripts(source) if script["name"] == name for module in script["imports"]}
     for maker in _OTHER_MAKERS:
         if maker in imported:
             message = (
@@ -66,30 +79,51 @@ def _unwrappable(name: str) -> Iterator[Problem]:
             yield Problem("env.wrappers", message, "Leave them out, or take another script.")
 
 
+def _sources() -> list[dict[str, Any]]:
+    """Return what is known of each source that there is, the one without a name first; a damaged one has no version."""
+    from contextlib import suppress
+
+    from rlctl_cleanrl.index import indexed_scripts, named_sources, pointed_to, pointer_of
+
+    found = []
+    for name in ("", *named_sources()):
+        if pointer_of(name).exists():
+            said = {"kind": "damaged", "origin": str(pointer_of(name)), "version": ""}
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                said = pointed_to(name)
+            facts = {key: said[key] for key in ("kind", "origin", "version")}
+            found.append({"name": name, **facts, "scripts": len(indexed_scripts(name))})
+    return found
+
+
 def _algorithms() -> Iterator[AlgorithmDescriptor]:
-    """Yield the scripts of the source in use; before there is one, the names of those that would be fetched."""
-    from rlctl_cleanrl.index import indexed_scripts
+    """Yield the scripts of all sources; before there is one without a name, the names of those that would be fetched."""
+    from rlctl_cleanrl.index import indexed_scripts, join_algorithm, named_sources
     from rlctl_cleanrl.needs import why_unavailable
 
-    indexed = indexed_scripts()
-    for script in indexed:
-        yield _descriptor(
-            script["name"],
-            tuple(script["action_spaces"]),
-            image=script["image"],
-            steps=script["default_total_timesteps"],
-            fixed_num_envs=script["fixed_num_envs"],
-            unavailable=why_unavailable(script["imports"]),
-        )
-    if not indexed:
+    plain = indexed_scripts("")
+    if not plain:
         from rlctl_cleanrl.catalogue import CATALOGUE
 
         for known in CATALOGUE:
-            yield _descriptor(known.name, known.action_spaces, image=known.image)
+            reason = why_unavailable(known.needs)
+            yield _descriptor(known.name, known.name, known.action_spaces, image=known.image, unavailable=reason)
+    for source in ("", *named_sources()):
+        for script in plain if not source else indexed_scripts(source):
+            yield _descriptor(
+                join_algorithm(source, script["name"]),
+                script["name"],
+                tuple(script["action_spaces"]),
+                image=script["image"],
+                steps=script["default_total_timesteps"],
+                fixed_num_envs=script["fixed_num_envs"],
+                unavailable=why_unavailable(script["imports"]) or (None if script["has_main_loop"] else _NO_LOOP),
+            )
 
 
 def _descriptor(
     name: str,
+    script: str,
     action_spaces: tuple[str, ...],
     *,
     image: bool,
@@ -97,12 +131,17 @@ def _descriptor(
     fixed_num_envs: bool = False,
     unavailable: str | None = None,
 ) -> AlgorithmDescriptor:
+    from rlctl_cleanrl.catalogue import family_of
+
     observations = ObservationSpace.IMAGE if image else ObservationSpace.VECTOR
+    source = name.rpartition("/")[0]
     return AlgorithmDescriptor(
         name=name,
-        summary=f"CleanRL's {name}.py",
+        family=family_of(script),
+        summary=f"{script}.py of the source {source}" if source else f"CleanRL's {script}.py",
         action_spaces=[ActionSpace(space) for space in action_spaces],
-        observation_spaces=(observations,),
+        # A script that asserts no action space says nothing of what it takes, unless it is made for images.
+        observation_spaces=(observations,) if action_spaces or image else (),
         hyperparameters="rlctl_cleanrl.setup:hyperparameters",
         default_env=_IMAGE_ENV if image else _DEFAULT_ENVS.get("".join(action_spaces), "CartPole-v1"),
         default_total_timesteps=steps,

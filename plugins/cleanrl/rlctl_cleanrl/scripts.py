@@ -67,6 +67,7 @@ class Script:
     image: bool
     fixed_num_envs: bool
     saves_model: bool
+    has_main_loop: bool
     default_env: str
     default_total_timesteps: int
     sha256: str
@@ -150,6 +151,7 @@ def _read(path: Path) -> Script | None:
         image=facts.image(tree, imports),
         fixed_num_envs="num_envs" not in known or facts.asserts_one_env(tree),
         saves_model="save_model" in known,
+        has_main_loop=facts.main_loop(tree) is not None,
         default_env=str(known["env_id"].default or ""),
         default_total_timesteps=_whole(known["total_timesteps"].default),
         sha256=hashlib.sha256(content).hexdigest(),

@@ -8,24 +8,44 @@ from typing import Any
 import attrs
 
 from rlctl import NotAvailableError, Parameter
+from rlctl.errors import ConfigError, Problem
 from rlctl_cleanrl import sources
+from rlctl_cleanrl.index import split_algorithm
 
 
-def setup(*, source: str | None, report: Callable[[str], None], repair: bool) -> dict[str, Any]:
-    """Make a source the one in use and return which it is; None keeps the current one, or fetches PyPI's at first.
+def setup(
+    *, source: str | None, name: str | None, algo: str | None, report: Callable[[str], None], repair: bool
+) -> dict[str, Any]:
+    """Return which source has the `name` or that of the algorithm "NAME/script", verified; it is `source` from now on.
 
-    Raises NotAvailableError when it cannot be had.
+    Without a `source` it stays the one that it is; the one without a name is PyPI's at first. Raises
+    NotAvailableError when it cannot be had, UsageError for what cannot be a name, and ConfigError for an algorithm of
+    a source that there is not.
     """
-    used = sources.ensure(source, report, repair=repair)
+    wanted = name or split_algorithm(algo or "")[0]
+    if wanted and not name:
+        try:
+            sources.require_named(wanted)
+        except NotAvailableError as error:
+            raise ConfigError([Problem("algo", error.message, error.hint, unavailable=True)]) from error
+    used = sources.ensure(source, report, repair=repair, name=wanted)
+    # The index beside the scripts is what algorithms are listed from: an earlier rlctl may have left one of its own.
+    sources.load_scripts(used, report if repair else None)
     return {**attrs.asdict(used), "path": str(used.path)}
 
 
+def remove(name: str) -> str:
+    """Forget a source that has a name, and return a sentence about it; raises NotAvailableError where there is none."""
+    return f"removed {name}: {sources.remove(name)}"
+
+
 def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
-    """Return the settings of a script of the source in use; raises NotAvailableError before there is one."""
-    source = sources.current()
+    """Return the settings of a script of the source that it names; raises NotAvailableError before there is one."""
+    name, wanted = split_algorithm(algorithm)
+    source = sources.current(name)
     if source is None:
         raise NotAvailableError("CleanRL's scripts are not here yet.", hint="Run `rlctl workers setup cleanrl`.")
-    script = next(script for script in sources.load_scripts(source) if script.name == algorithm)
+    script = next(script for script in sources.load_scripts(source) if script.name == wanted)
     return tuple(
         Parameter(
             name=parameter.name,

@@ -18,34 +18,54 @@ _NOT_SCRIPTS = frozenset({"__pycache__", "runs", "videos", "wandb", "node_module
 def script_files(root: Path) -> Iterator[str]:
     """Yield the path below `root`, with forward slashes, of each Python file in cleanrl/ and cleanrl_utils/."""
     for top in FOLDERS:
-        for folder, below, files in os.walk(root / top):
-            below[:] = sorted(name for name in below if name not in _NOT_SCRIPTS and not name.startswith("."))
-            for name in sorted(files):
-                if name.endswith(".py"):
-                    yield (Path(folder) / name).relative_to(root).as_posix()
+        for path in _python_files(root / top):
+            yield path.relative_to(root).as_posix()
+
+
+def _python_files(top: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(top):
+        below[:] = sorted(name for name in below if name not in _NOT_SCRIPTS and not name.startswith("."))
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield Path(folder) / name
+
+
+def _to_copy(root: Path) -> dict[str, Path]:
+    """Return the Python files of a source by their place in the copy; a plain folder of scripts stands for cleanrl/.
+
+    Raises NotAvailableError where there are no scripts, or a link leads out of the source.
+    """
+    found = {name: root / name for name in script_files(root)}
+    if not any(name.startswith("cleanrl/") for name in found):
+        if not any(root.glob("*.py")):
+            raise NotAvailableError(
+                f"{root} is no CleanRL source: neither it nor a folder cleanrl/ in it has Python scripts.",
+                hint="Give a checkout of CleanRL, or a folder of scripts in its style.",
+            )
+        own = ((path.relative_to(root).as_posix(), path) for path in _python_files(root))
+        found = {name if name.startswith("cleanrl_utils/") else f"cleanrl/{name}": path for name, path in own}
+    inside = root.resolve()
+    for path in found.values():
+        if not path.resolve().is_relative_to(inside):
+            raise NotAvailableError(f"{path} is a link that leads out of {root}; it is not copied.")
+    return found
 
 
 def copy(root: Path, folder: Path) -> int:
-    """Copy the scripts of a checkout, and return how many.
-
-    Raises NotAvailableError where there is no `cleanrl/` with scripts, or a link leads out of the checkout.
-    """
+    """Copy the scripts of a checkout or of a plain folder, and return how many. Raises NotAvailableError for no source."""
     import shutil
 
-    names = list(script_files(root))
-    if not any(name.startswith("cleanrl/") for name in names):
-        raise NotAvailableError(
-            f"{root} is no CleanRL source: it has no folder cleanrl/ with Python scripts.",
-            hint="Give the folder that contains cleanrl/ (and cleanrl_utils/), such as a checkout of CleanRL.",
-        )
-    inside = root.resolve()
-    for name in names:
-        if not (root / name).resolve().is_relative_to(inside):
-            raise NotAvailableError(f"{root / name} is a link that leads out of {root}; it is not copied.")
+    files = _to_copy(root)
+    for name, path in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / name, folder / name)
+        shutil.copyfile(path, folder / name)
     (folder / "cleanrl_utils").mkdir(exist_ok=True)
-    return len(names)
+    return len(files)
+
+
+def content_of(root: Path) -> str:
+    """Return the hash that a copy of this folder would have now. Raises NotAvailableError for no source, OSError."""
+    return _content_hash({name: _sha256(path) for name, path in _to_copy(root).items()})
 
 
 def seal(folder: Path) -> str:
@@ -56,26 +76,27 @@ def seal(folder: Path) -> str:
     return content
 
 
-def verify(folder: Path) -> str:
+def verify(folder: Path, source: str = "") -> str:
     """Check each script against the manifest, and return the hash of the content.
 
-    Raises NotAvailableError, naming the file, where one was altered, added or removed.
+    Raises NotAvailableError, naming the file, where one was altered, added or removed; `source` is the name of the
+    source that it belongs to, for the hint.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files, content = dict(manifest["files"]), str(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _altered(folder / MANIFEST, "is missing or damaged") from error
+        raise _altered(folder / MANIFEST, "is missing or damaged", source) from error
     if _content_hash(files) != content:
-        raise _altered(folder / MANIFEST, "was altered")
+        raise _altered(folder / MANIFEST, "was altered", source)
     present = set(script_files(folder))
     for name in sorted(present | set(files)):
         if name not in present:
-            raise _altered(folder / name, "is missing")
+            raise _altered(folder / name, "is missing", source)
         if name not in files:
-            raise _altered(folder / name, "was added")
+            raise _altered(folder / name, "was added", source)
         if _sha256(folder / name) != files[name]:
-            raise _altered(folder / name, "was altered")
+            raise _altered(folder / name, "was altered", source)
     return content
 
 
@@ -117,10 +138,11 @@ def write_json(path: Path, value: object) -> None:
         raise
 
 
-def _altered(path: Path, what: str) -> NotAvailableError:
+def _altered(path: Path, what: str, source: str) -> NotAvailableError:
+    named = f" --name {source}" if source else ""
     return NotAvailableError(
         f"CleanRL's cached file {path} {what} since it was fetched.",
-        hint="Run `rlctl workers setup cleanrl` to make the copy afresh.",
+        hint=f"Run `rlctl workers setup cleanrl{named}` to make the copy afresh.",
     )
 
 

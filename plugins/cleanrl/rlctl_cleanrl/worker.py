@@ -15,6 +15,7 @@ from rlctl.gym.environments import import_environments
 from rlctl.gym.wrappers import wrap_env
 from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl_cleanrl.index import split_algorithm
 from rlctl_cleanrl.launcher import find_main_loop, run_script
 from rlctl_cleanrl.scripts import Script, to_argv
 from rlctl_cleanrl.sources import Source, load_scripts
@@ -47,7 +48,8 @@ class CleanrlWorker:
     def train(self, run: Run) -> None:
         """Run the script to its end, or to the end of the iteration in which the run is to stop."""
         source = Source(**{**run.source, "path": Path(run.source["path"])})
-        script = next(script for script in load_scripts(source) if script.name == run.info.algo)
+        wanted = split_algorithm(run.info.algo)[1]
+        script = next(script for script in load_scripts(source) if script.name == wanted)
         limit_threads(run.threads)
         _prepare_env(run)
         # Scripts write their runs/, models and videos below the current folder.

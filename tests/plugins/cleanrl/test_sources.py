@@ -196,7 +196,8 @@ def test_a_folder_is_copied_and_stays_as_it_was(cache: Path, tmp_path: Path, loc
     copied = sorted(path.relative_to(source.path).as_posix() for path in source.path.rglob("*.*"))
     assert copied == ["cleanrl/broken.py", "cleanrl/mine.py", "cleanrl_utils/buffers.py", "index.json", "manifest.json"]
     (folder / "cleanrl" / "mine.py").write_text(SCRIPT + "# more\n")
-    assert ensure(None, pytest.fail) == source == current()
+    assert ensure(None, said.append) == source == current()
+    assert len(said) == 2 and "has changed since it was copied" in said[1]
     changed = ensure(str(folder), quiet)
     assert changed.sha256 != source.sha256 and source.path.is_dir() and current() == changed
     assert ensure("pypi", quiet).kind == "pypi" and ensure(None, pytest.fail).kind == "pypi"
@@ -232,7 +233,7 @@ def test_a_folder_that_is_no_source_is_refused(tmp_path: Path) -> None:
     (linked / "cleanrl" / "out.py").symlink_to(tmp_path / "helpers" / "cleanrl" / "helper.py")
     messages = {
         "absent": "no folder",
-        "empty": "no folder cleanrl/",
+        "empty": "neither it nor a folder cleanrl/",
         "helpers": "no CleanRL training",
         "linked": "link",
     }
