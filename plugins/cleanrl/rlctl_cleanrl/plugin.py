@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
+    ConverterDescriptor,
     Mode,
     ObservationSpace,
     Resume,
@@ -39,6 +40,17 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
             setup="rlctl_cleanrl.setup:setup",
+        )
+    ]
+
+
+@hookimpl
+def rlctl_converters() -> list[ConverterDescriptor]:
+    return [
+        ConverterDescriptor(
+            name="mosaic",
+            summary="a configuration of MOSAIC's CleanRL worker, or a job with one (JSON)",
+            convert="rlctl_cleanrl.conversions.mosaic:convert",
         )
     ]
 
