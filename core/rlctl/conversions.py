@@ -13,7 +13,7 @@ from rlctl.errors import Problem
 
 @frozen(kw_only=True)
 class ConverterDescriptor:
-    """A way to make configurations of another system's file, `rlctl config convert --from NAME`.
+    """A way to make configurations of another system's file, `rlctl config convert --from NAME` and `rlctl run --from-NAME`.
 
     `convert` ("module:function") is called in the host with the Path that the user named, imports nothing heavy, executes
     nothing of the file, and returns an `rlctl.Conversion`; it raises an RlctlError for a file that it cannot read.
@@ -29,12 +29,14 @@ class ConverterDescriptor:
 class ConvertedConfig:
     """One configuration that was made of a foreign file, or why it could not be.
 
-    `name` is that of its file, unique in its source. The paths of the problems are the source's: `changed` says which fields
-    were taken in another form, `left_out` which were not taken, each with the reason; `unusable` what makes it no training.
+    `name` is that of its file, unique in its source; `origins` may say of dotted paths of `config` which field of the source
+    they are from. The paths of the problems are the source's: `changed` says which fields were taken in another form,
+    `left_out` which were not taken, each with the reason; `unusable` what makes it no training.
     """
 
     name: str
     config: dict[str, Any] = field(factory=dict)
+    origins: dict[str, str] = field(factory=dict)
     changed: list[Problem] = field(factory=list)
     left_out: list[Problem] = field(factory=list)
     unusable: list[Problem] = field(factory=list)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SEEDS = ROOT / "examples" / "seeds"
 PACKAGES = ("core/rlctl", *(f"plugins/{name}/rlctl_{name}" for name in ("callbacks", "cleanrl", "dqn", "sb3")))
 HEAVY = (
     "torch",
@@ -174,7 +175,7 @@ def test_completion_imports_nothing_heavy(tmp_path, rlctl_env):
 
 def test_converters_import_nothing_heavy_but_yaml(tmp_path, rlctl_env):
     """A conversion needs no library of the training: the environment is looked at in a process of its own."""
-    trials = ["config", "convert", "--from", "indra", str(ROOT / "examples" / "seeds" / "indra_ppo.source.yaml")]
+    trials = ["config", "convert", "--from", "indra", str(SEEDS / "indra_ppo.source.yaml")]
     found, output = imported_by(tmp_path, *trials)
     assert found == ["ruamel", "ruamel.yaml"]
     assert "worker: sb3" in output
@@ -182,6 +183,15 @@ def test_converters_import_nothing_heavy_but_yaml(tmp_path, rlctl_env):
     found, output = imported_by(tmp_path, **words)
     assert found == []
     assert "plain,indra" in output
+
+
+@pytest.mark.network
+def test_a_job_of_mosaic_is_looked_at_without_anything_heavy(tmp_path, cleanrl_cache):
+    """Down to the settings of the script, which is there already."""
+    job = str(SEEDS / "mosaic_cleanrl.json")
+    found, output = imported_by(tmp_path, "run", "--from-mosaic", job, "--dry-run", "--json")
+    assert found == []
+    assert "cartpole-ppo-mosaic" in output
 
 
 def test_showing_an_algorithm_s_settings_imports_nothing_heavy(tmp_path, rlctl_env):

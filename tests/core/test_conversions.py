@@ -8,18 +8,19 @@ from rlctl.config.files import read_config
 from rlctl.config.writing import as_yaml, section
 from rlctl.errors import Problem
 
+CONVERT, RUN = ("config", "convert", "--from", "toy"), ("run", "--from-toy")
 TWO = [{"name": "long", "steps": 5000, "color": "red"}, {"name": "short", "steps": 100}]
 
 
 @pytest.fixture
 def convert(site, fast_cli, tmp_path):
-    """Return `convert(entries, *options)`: makes a file of the toy system and converts it."""
+    """Return `convert(entries, *options)`: makes a file of the toy system and converts it; or does something else with it."""
     site("toy_worker", "toy_converter")
 
-    def call(entries, *options):
+    def call(entries, *options, command=CONVERT):
         file = tmp_path / "theirs.json"
         file.write_text(json.dumps(entries))
-        return fast_cli("config", "convert", "--from", "toy", file, *options)
+        return fast_cli(*command, file, *options)
 
     return call
 
@@ -154,6 +155,73 @@ def test_converters_are_listed_with_their_plugin(site, fast_cli):
     site("toy_converter")
     (row,) = [row for row in fast_cli("plugins", "list", "--json").json() if row["distribution"] == "toy-converter"]
     assert row["brings"] == ["converter absent", "converter toy"]
+
+
+# ---- rlctl run --from-SYSTEM ---------------------------------------------------------------------------------------
+
+
+def test_a_file_of_another_system_trains(convert, tmp_path):
+    """At once, and what became of its fields is said as by a conversion."""
+    outcome = convert(TWO[:1], "-n", 300, "--seed", 7, "--run-id", "made", command=RUN)
+    assert outcome.code == 0, outcome.err
+    config = json.loads((tmp_path / "runs" / "made" / "config.json").read_text())["config"]
+    assert (config["worker"], config["total_timesteps"], config["seed"]) == ("toy", 300, 7)
+    assert config["labels"] == {"from": "toy"}
+    assert "rlctl: long: left out: color: a run has none like red Paint it." in outcome.err
+
+
+def test_a_dry_run_says_which_field_a_value_is_from(convert, tmp_path):
+    """And the file where the converter does not say; what the command line overrides is the command line's."""
+    said = convert(TWO[:1], "--set", "labels.more=1", "--dry-run", "--json", command=RUN).json()
+    assert said["config"]["total_timesteps"] == 5000
+    assert said["origins"]["total_timesteps"] == "theirs.json: steps"
+    assert (said["origins"]["worker"], said["origins"]["labels.more"]) == ("theirs.json", "--set labels.more")
+    assert convert(TWO[:1], "-n", 3, "--dry-run", "--json", command=RUN).json()["origins"]["total_timesteps"] == (
+        "--total-timesteps"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_problem_names_the_field_that_it_is_from(convert):
+    """As it names the line of a configuration file."""
+    refused = convert([{"name": "odd", "steps": "many"}], command=RUN)
+    assert refused.code == 2
+    assert 'total_timesteps: expected an integer or null, got "many" (from theirs.json: steps)' in refused.err
+
+
+def test_what_makes_no_single_training_is_refused_by_name(convert, tmp_path):
+    """Several, with how to choose; none; and one that cannot be used, with the reason."""
+    several = convert(TWO, command=RUN)
+    assert (several.code, several.out) == (2, "")
+    assert "makes 2 configurations, and a run has one: long, short." in several.err
+    assert f"rlctl config convert --from toy {tmp_path / 'theirs.json'} -o FOLDER" in several.err
+    assert "makes 0 configurations, and a run has one: none." in convert([], command=RUN).err
+    odd = convert([{"name": "odd"}], command=RUN)
+    assert (odd.code, odd.err) == (2, "this converter talks\nrlctl: steps: is required (from theirs.json)\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_two_files_of_any_kind_are_refused(convert, tmp_path):
+    """There is one configuration to override."""
+    outcome = convert(TWO[:1], "--config", "mine.yaml", command=RUN)
+    assert outcome.code == 2
+    assert f'two configuration files: "mine.yaml" and "{tmp_path / "theirs.json"}".' in outcome.err
+
+
+def test_there_is_an_option_for_each_system(site, fast_cli):
+    """As long as its plugin is there; a wrong one is answered with the nearest."""
+    assert "--from-toy" not in fast_cli("run", "--help").out
+    site("toy_converter")
+    assert "--from-toy FILE" in " ".join(fast_cli("run", "--help").out.split())
+    assert "In place of --config: of the toy system." in " ".join(fast_cli("verify", "resume", "--help").out.split())
+    assert "--from-toy" in fast_cli("run", "--from-toi", "x").err
+
+
+def test_a_training_of_another_system_can_be_verified(convert):
+    """As any that `rlctl run` would start."""
+    verified = convert(TWO[1:], "--json", command=("verify", "resume", "--from-toy"))
+    assert verified.code == 0, verified.err
+    assert verified.json()["steps"] == 100
 
 
 def test_nothing_leaves_a_comment():

@@ -135,7 +135,7 @@ def check_command(words: list[str], *, complete: bool) -> None:
         except click.exceptions.Exit:
             return  # --help
     else:
-        options = {"--help", "-h", *(option for item in command.params for option in item.opts)}
+        options = {"--help", "-h", *(option for item in command.get_params(context) for option in item.opts)}
         used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert used <= options, f"there is no option {', '.join(sorted(used - options))}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rlctl.cli._foreign import foreign_layer
 from rlctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,24 +72,15 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def says_nothing(options: dict[str, Any]) -> bool:
     """Return whether a command line names neither a worker nor a file that could."""
-    return not any(options[name] for name in ("target", "config_file", "worker", "overrides"))
+    return not any(options.get(name) for name in ("target", "config_file", "foreign", "worker", "overrides"))
 
 
 def layers_of(options: dict[str, Any]) -> list[Layer]:
     """Return the layers of a command line, weakest first."""
-    from rlctl.config.files import SUFFIXES, parse_scalar, read_config
+    from rlctl.config.files import parse_scalar
     from rlctl.config.layers import Layer, nested, parse_overrides
 
-    target: str | None = options["target"]
-    config_file: Path | None = options["config_file"]
-    if target is not None and Path(target).suffix.lower() in SUFFIXES:
-        if config_file is not None:
-            raise UsageError(f'two configuration files: "{target}" and "{config_file}".')
-        config_file, target = Path(target), None
-    layers: list[Layer] = []
-    if config_file is not None:
-        values, origins = read_config(config_file)
-        layers.append(Layer(config_file.name, values, origins))
+    layers, target = _file_layers(options)
     layers += parse_overrides(options["overrides"])
     layers += [Layer(f"--callback {name}", {"callbacks": _switch(name)}) for name in options["callbacks"]]
     layers += [_label(text) for text in options["labels"]]
@@ -108,6 +100,26 @@ def layers_of(options: dict[str, Any]) -> list[Layer]:
         if text is not None:
             layers.append(Layer(flag, nested(path.split("."), text if path in _TEXTS else parse_scalar(text))))
     return layers
+
+
+def _file_layers(options: dict[str, Any]) -> tuple[list[Layer], str | None]:
+    """Return the layer of the configuration file, if there is one, and the target, if it is not that file."""
+    from rlctl.config.files import SUFFIXES, read_config
+    from rlctl.config.layers import Layer
+
+    target: str | None = options["target"]
+    files: list[tuple[str | None, Path]] = [*options.get("foreign", ())]
+    if options["config_file"] is not None:
+        files.insert(0, (None, options["config_file"]))
+    if target is not None and Path(target).suffix.lower() in SUFFIXES:
+        files.insert(0, (None, Path(target)))
+        target = None
+    if len(files) > 1:
+        raise UsageError(f'two configuration files: "{files[0][1]}" and "{files[1][1]}".')
+    layers = []
+    for system, file in files:
+        layers.append(Layer(file.name, *read_config(file)) if system is None else foreign_layer(system, file))
+    return layers, target
 
 
 def _switch(name: str) -> dict[str, Any]:

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import re
-import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
+from rlctl.cli._foreign import complete_systems, converted, grouped, tell
 from rlctl.cli._render import json_option, note, one_line, print_json
-from rlctl.errors import ExitCode, PluginError, Problem, UsageError
+from rlctl.errors import ExitCode, Problem, UsageError
 
 if TYPE_CHECKING:
     from rlctl.conversions import Conversion, ConvertedConfig
 
 _YAML = (".yaml", ".yml")
-
-
-def _complete_systems(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    from rlctl.plugins import discover
-
-    return [found.descriptor.name for found in discover().converters if found.descriptor.name.startswith(incomplete)]
 
 
 @click.command("convert")
@@ -35,7 +26,7 @@ def _complete_systems(_: click.Context, __: click.Parameter, incomplete: str) ->
     "system",
     required=True,
     metavar="SYSTEM",
-    shell_complete=_complete_systems,
+    shell_complete=complete_systems,
     help="Whose file it is; `rlctl plugins list` shows which converters there are.",
 )
 @click.option(
@@ -51,12 +42,12 @@ def convert(file: Path, system: str, output: Path | None, as_json: bool) -> int:
     Every field that is taken in another form, or not at all, is named with the reason: here, and at the head of the file that
     is written. The exit code is 1 when a part of it could not be used as a training.
     """
-    conversion = _converted(system, file)
+    conversion = converted(system, file)
     usable = [made for made in conversion.configs if not made.unusable]
     paths = _paths(usable, output, as_json)
     texts = [_text(conversion, made, file, path) for made, path in zip(usable, paths, strict=True)]
     _write(paths, texts)
-    _tell(conversion, file)
+    tell(conversion, file)
     problems = {made.name: _problems(made) for made in usable}
     if as_json:
         files = {made.name: str(path) if path else None for made, path in zip(usable, paths, strict=True)}
@@ -67,24 +58,6 @@ def convert(file: Path, system: str, output: Path | None, as_json: bool) -> int:
         for path in paths:
             click.echo(str(path))
     return ExitCode.DONE if len(usable) == len(conversion.configs) else ExitCode.RUN_FAILED
-
-
-def _converted(system: str, file: Path) -> Conversion:
-    """Return what the converter makes of the file."""
-    from rlctl.descriptors import resolve
-    from rlctl.plugins import discover
-
-    found = discover().converter(system)
-    try:
-        function = resolve(found.descriptor.convert)
-    except (ImportError, AttributeError, ValueError) as error:
-        message = (
-            f'converter "{system}" of {found.plugin.distribution} cannot be loaded: {type(error).__name__}: {error}'
-        )
-        raise PluginError(message) from error
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for data, also with a garrulous plugin
-        conversion: Conversion = function(file)
-    return conversion
 
 
 def _paths(usable: list[ConvertedConfig], output: Path | None, as_json: bool) -> list[Path | None]:
@@ -110,8 +83,8 @@ def _text(conversion: Conversion, made: ConvertedConfig, file: Path, path: Path 
     lines = [f"From {file} of {conversion.system}, by `rlctl config convert`." + (" Run it by:" if path else "")]
     if path is not None:
         lines += ["", f"  rlctl run -c {path}"]
-    lines += section("Changed:", _grouped(made.changed))
-    lines += section("Left out:", _grouped([*made.left_out, *conversion.left_out]))
+    lines += section("Changed:", grouped(made.changed))
+    lines += section("Left out:", grouped([*made.left_out, *conversion.left_out]))
     return as_yaml(made.config, lines)
 
 
@@ -119,29 +92,6 @@ def _write(paths: list[Path | None], texts: list[str]) -> None:
     from rlctl.config.writing import write_files
 
     write_files((path, text) for path, text in zip(paths, texts, strict=True) if path is not None)
-
-
-def _tell(conversion: Conversion, file: Path) -> None:
-    """Say what became of the fields that are not simply taken."""
-    for line in _lines(file.name, "left out", conversion.left_out):
-        note(line)
-    for made in conversion.configs:
-        kinds = (("changed", made.changed), ("left out", made.left_out), ("cannot be used", made.unusable))
-        for what, problems in kinds:
-            for line in _lines(made.name, what, problems):
-                note(line)
-
-
-def _lines(name: str, what: str, problems: Iterable[Problem]) -> Iterator[str]:
-    for problem in _grouped(problems):
-        yield one_line(f"{name}: {what}: {problem}")
-
-
-def _grouped(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield problems, fields that follow each other with one reason together: for people."""
-    for _, group in itertools.groupby(problems, key=lambda problem: (problem.message, problem.hint)):
-        same = list(group)
-        yield attrs.evolve(same[0], path=", ".join(problem.path for problem in same))
 
 
 def _problems(made: ConvertedConfig) -> list[Problem]:

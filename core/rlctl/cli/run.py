@@ -10,6 +10,7 @@ import attrs
 import click
 
 from rlctl import errors
+from rlctl.cli._foreign import TrainingCommand
 from rlctl.cli._options import layers_of, says_nothing, training_options
 from rlctl.cli._render import best_in_words, json_option, note, number, pairs, print_json, table
 from rlctl.errors import ConfigError, UsageError
@@ -30,7 +31,7 @@ Workers here: {workers}.
 All options: rlctl run --help. Past runs: rlctl runs list."""
 
 
-@click.command()
+@click.command(cls=TrainingCommand)
 @training_options
 @click.option("--run-id", help="Name of the run's folder; by default a new ULID.")
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")

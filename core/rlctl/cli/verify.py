@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from rlctl.cli._foreign import TrainingCommand
 from rlctl.cli._options import layers_of, says_nothing, training_options
 from rlctl.cli._render import json_option, note, pairs, print_json
 from rlctl.errors import ExitCode, UsageError
@@ -22,7 +23,7 @@ def verify() -> None:
     """Prove that a worker keeps its promises."""
 
 
-@verify.command("resume")
+@verify.command("resume", cls=TrainingCommand)
 @training_options
 @click.option("--share", default=0.5, type=click.FloatRange(0.01, 0.99), help="Stop after this share of the budget.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep both runs in this folder.")

@@ -8,6 +8,7 @@ from typing import Any
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
+    ConverterDescriptor,
     Mode,
     ObservationSpace,
     Resume,
@@ -53,6 +54,17 @@ def _place(algorithm: AlgorithmDescriptor) -> tuple[str, int, str]:
 
     families = [*FAMILIES, ""]
     return algorithm.name.rpartition("/")[0], families.index(algorithm.family), algorithm.name
+
+
+@hookimpl
+def rlctl_converters() -> list[ConverterDescriptor]:
+    return [
+        ConverterDescriptor(
+            name="mosaic",
+            summary="a configuration of MOSAIC's CleanRL worker, or a job with one (JSON)",
+            convert="rlctl_cleanrl.conversions.mosaic:convert",
+        )
+    ]
 
 
 @hookimpl

@@ -127,6 +127,8 @@ class ScriptState:
     def read_artefact(self, path: Path, trust: bool) -> None:
         """Take the networks of a `.cleanrl_model`: the weights of one network, or of actor and critics one after the other."""
         saved = read_torch_file(path, path, trust)
+        if isinstance(saved, Mapping) and isinstance(saved.get("model_state_dict"), Mapping):
+            saved = saved["model_state_dict"]  # MOSAIC's PPO puts its counters beside the weights
         networks = self._instances(nn.Module)
         if isinstance(saved, Mapping):
             known: list[str] = [name for name in ("q_network", "agent", "actor") if name in networks]

@@ -26,6 +26,7 @@ def _config(entry: dict[str, object]) -> ConvertedConfig:
         made.unusable.append(Problem("steps", "is required"))
         return made
     made.config = {"worker": entry.get("worker", "toy"), "total_timesteps": entry["steps"], "labels": {"from": "toy"}}
+    made.origins = {"total_timesteps": "steps"}
     made.changed.append(Problem("steps", "is total_timesteps"))
     if "color" in entry:
         made.left_out += [

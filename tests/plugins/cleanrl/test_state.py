@@ -32,3 +32,23 @@ def test_a_batch_is_no_buffer(tmp_path: Any) -> None:
     restored.read_state(tmp_path)
 
     assert restored.script["rb"].observations.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_weights_with_counters_beside_them_are_taken(tmp_path: Any) -> None:
+    """As MOSAIC's PPO saves them; a script saves the weights alone."""
+    pytest.importorskip("rlctl_cleanrl")
+    from types import SimpleNamespace
+
+    from rlctl_cleanrl.state import ScriptState
+
+    saved = torch.nn.Linear(3, 2)
+    for name, content in (
+        ("plain", saved.state_dict()),
+        ("beside", {"model_state_dict": saved.state_dict(), "global_step": 5, "iteration": 1}),
+    ):
+        torch.save(content, tmp_path / name)
+        agent = torch.nn.Linear(3, 2)
+        state = ScriptState(True)
+        state.script = {"agent": agent, "args": SimpleNamespace(total_timesteps=5)}
+        state.read_artefact(tmp_path / name, trust=False)
+        assert torch.equal(agent.weight, saved.weight)

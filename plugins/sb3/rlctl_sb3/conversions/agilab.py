@@ -8,8 +8,7 @@ from typing import Any
 
 from rlctl import ConfigError, Conversion, ConvertedConfig, Problem
 from rlctl.config.files import read_config
-from rlctl.errors import did_you_mean
-from rlctl_sb3.conversions.fields import (
+from rlctl.config.foreign import (
     NotTakenError,
     Reader,
     mapping,
@@ -19,6 +18,7 @@ from rlctl_sb3.conversions.fields import (
     whole,
     without_none,
 )
+from rlctl.errors import did_you_mean
 from rlctl_sb3.conversions.settings import PROGRESS, device_here, sound_settings
 from rlctl_sb3.zoo.literals import NotLiteralError, parse_literal
 

@@ -9,11 +9,7 @@ from attrs import define, field
 
 from rlctl import Conversion, ConvertedConfig, Problem
 from rlctl.config.files import read_config
-from rlctl.errors import UsageError, did_you_mean
-from rlctl.evaluations import training_seeds
-from rlctl_sb3.algorithms import ALGORITHMS
-from rlctl_sb3.conversions.architecture import FIELD_OF, network_of
-from rlctl_sb3.conversions.fields import (
+from rlctl.config.foreign import (
     Reader,
     flag,
     in_order,
@@ -24,6 +20,10 @@ from rlctl_sb3.conversions.fields import (
     whole,
     without_none,
 )
+from rlctl.errors import UsageError, did_you_mean
+from rlctl.evaluations import training_seeds
+from rlctl_sb3.algorithms import ALGORITHMS
+from rlctl_sb3.conversions.architecture import FIELD_OF, network_of
 from rlctl_sb3.conversions.settings import PROGRESS, device_here, sound_settings
 
 _FILES = {

@@ -1,4 +1,4 @@
-"""Fields of a foreign file by tables: which are read and how, which are not taken and why; any other is unknown and named."""
+"""For converters: fields of a foreign file by tables, those that are read and those that are not; any other is named as unknown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_fields(
                 said |= inner
                 left_out += problems
             else:
-                left_out.append(Problem(path, f"expected a mapping, got {value!r}"))
+                left_out.append(Problem(path, _no_mapping(value)))
         else:
             siblings = {other[len(prefix) :].partition(".")[0] for other in known if other.startswith(prefix)}
             left_out.append(Problem(path, "unknown field.", did_you_mean(key, siblings)))
@@ -107,5 +107,10 @@ def flag(value: Any) -> bool:
 def mapping(value: Any) -> dict[str, Any]:
     """Return a mapping."""
     if not isinstance(value, Mapping):
-        raise NotTakenError(f"expected a mapping, got {value!r}")
+        raise NotTakenError(_no_mapping(value))
     return dict(value)
+
+
+def _no_mapping(value: Any) -> str:
+    # Without the value: what was to be a mapping of many things may hold somebody's key.
+    return f"expected a mapping, got {type(value).__name__}"
