@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
+    EnvFacts,
     Mode,
     ObservationSpace,
     Resume,
@@ -21,6 +22,8 @@ _DEFAULT_STEPS = 500_000
 # What a script says by default may need MuJoCo; an environment that is there everywhere starts without a detour.
 _DEFAULT_ENVS = {"discrete": "CartPole-v1", "box": "Pendulum-v1"}
 _IMAGE_ENV = "BreakoutNoFrameskip-v4"
+_FITTED = tuple(space for space in ObservationSpace if space is not ObservationSpace.OTHER)
+"""What can be made a vector, for scripts that learn from one."""
 _OTHER_MAKERS = ("envpool", "procgen", "isaacgym", "pettingzoo")
 
 
@@ -44,13 +47,14 @@ def rlctl_workers() -> list[WorkerDescriptor]:
 
 
 @hookimpl
-def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Problem]:
+def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts | None) -> Iterator[Problem]:
     if worker.name != "cleanrl":
         return
     if config.device == "mps":
         yield Problem("device", "CleanRL's scripts know cpu and cuda, got mps.", "Use --device cpu.")
     if config.env.wrappers:
         yield from _unwrappable(config.algo or _DEFAULT)
+    yield from _unfit(config, env)
 
 
 def _unwrappable(name: str) -> Iterator[Problem]:
@@ -64,6 +68,23 @@ def _unwrappable(name: str) -> Iterator[Problem]:
                 f"{name}.py has its environments made by {maker}, and not by gymnasium.make: they cannot be wrapped."
             )
             yield Problem("env.wrappers", message, "Leave them out, or take another script.")
+
+
+def _unfit(config: RunConfig, env: EnvFacts | None) -> Iterator[Problem]:
+    """Yield a problem for observations that the script's network cannot take, whatever is done to them."""
+    from rlctl_cleanrl.index import indexed_scripts
+    from rlctl_cleanrl.observations import UnfitError, change_for, needs_of
+
+    script = next((script for script in indexed_scripts() if script["name"] == (config.algo or _DEFAULT)), None)
+    needs = None if script is None else needs_of(script, None)
+    if needs is None or env is None or env.observation is None:
+        return
+    try:
+        change_for(env.observation, needs)
+    except UnfitError as error:
+        message = f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}): {error}."
+        hint = "env.wrappers may make something else of them; scripts named *_atari learn from pictures."
+        yield Problem("env.id", message, hint)
 
 
 def _algorithms() -> Iterator[AlgorithmDescriptor]:
@@ -97,12 +118,11 @@ def _descriptor(
     fixed_num_envs: bool = False,
     unavailable: str | None = None,
 ) -> AlgorithmDescriptor:
-    observations = ObservationSpace.IMAGE if image else ObservationSpace.VECTOR
     return AlgorithmDescriptor(
         name=name,
         summary=f"CleanRL's {name}.py",
         action_spaces=[ActionSpace(space) for space in action_spaces],
-        observation_spaces=(observations,),
+        observation_spaces=(ObservationSpace.IMAGE,) if image else _FITTED,
         hyperparameters="rlctl_cleanrl.setup:hyperparameters",
         default_env=_IMAGE_ENV if image else _DEFAULT_ENVS.get("".join(action_spaces), "CartPole-v1"),
         default_total_timesteps=steps,
