@@ -71,12 +71,19 @@ def _unwrappable(name: str) -> Iterator[Problem]:
 
 
 def _unfit(config: RunConfig, env: EnvFacts | None) -> Iterator[Problem]:
-    """Yield a problem for observations that the script's network cannot take, whatever is done to them."""
+    """Yield a problem for a network that the script cannot have, and for observations that it cannot take."""
+    from rlctl_cleanrl.agents import network_problems
     from rlctl_cleanrl.index import indexed_scripts
     from rlctl_cleanrl.observations import UnfitError, change_for, needs_of
 
     script = next((script for script in indexed_scripts() if script["name"] == (config.algo or _DEFAULT)), None)
-    needs = None if script is None else needs_of(script, None)
+    network = config.hyperparameters.get("network")
+    if script is None:
+        return
+    if network is not None and (problems := list(network_problems(script, network))):
+        yield from problems
+        return
+    needs = needs_of(script, network)
     if needs is None or env is None or env.observation is None:
         return
     try:

@@ -9,6 +9,7 @@ import attrs
 
 from rlctl import NotAvailableError, Parameter
 from rlctl_cleanrl import sources
+from rlctl_cleanrl.agents import NETWORK
 
 
 def setup(*, source: str | None, report: Callable[[str], None], repair: bool) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
     if source is None:
         raise NotAvailableError("CleanRL's scripts are not here yet.", hint="Run `rlctl workers setup cleanrl`.")
     script = next(script for script in sources.load_scripts(source) if script.name == algorithm)
-    return tuple(
+    own = tuple(
         Parameter(
             name=parameter.name,
             kinds=(parameter.kind, "null") if parameter.nullable else (parameter.kind,),  # type: ignore[arg-type]
@@ -36,3 +37,4 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
         )
         for parameter in script.hyper_parameters
     )
+    return own if script.no_network is not None else (*own, NETWORK)

@@ -16,8 +16,10 @@ from rlctl.gym.environments import import_environments
 from rlctl.gym.wrappers import wrap_env
 from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl_cleanrl.agents import NETWORK
 from rlctl_cleanrl.fitting import fitted
 from rlctl_cleanrl.launcher import find_main_loop, run_script
+from rlctl_cleanrl.networks import network_class
 from rlctl_cleanrl.observations import Change, Needs, needs_of
 from rlctl_cleanrl.scripts import Script, to_argv
 from rlctl_cleanrl.sources import Source, load_scripts
@@ -52,7 +54,9 @@ class CleanrlWorker:
         source = Source(**{**run.source, "path": Path(run.source["path"])})
         script = next(script for script in load_scripts(source) if script.name == run.info.algo)
         limit_threads(run.threads)
-        _prepare_env(run, needs_of(attrs.asdict(script), None))
+        network = run.hyperparameters.get("network")
+        agent = None if network is None else network_class(network)
+        _prepare_env(run, needs_of(attrs.asdict(script), network))
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
         observer = _Observer(run, script)
@@ -65,6 +69,7 @@ class CleanrlWorker:
             on_end=observer.end,
             extra_path=source.path,
             skip_iterations=observer.skipped,
+            agent=agent,
         )
         observer.flush()
 
@@ -72,7 +77,7 @@ class CleanrlWorker:
 def arguments(run: Run, script: Script) -> dict[str, Any]:
     """Return the script's arguments: its hyper-parameters and what rlctl's own configuration says under other names."""
     values = {
-        **run.hyperparameters,
+        **{name: value for name, value in run.hyperparameters.items() if name != NETWORK.name},
         "env_id": run.info.env_id,
         "seed": run.seed,
         "total_timesteps": run.horizon,
