@@ -7,8 +7,10 @@ import types
 import pytest
 import torch
 from gymnasium import spaces
+from safetensors.torch import load_file
 from tests.end_to_end.lifecycle import train
 
+from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import read_json
 from rlctl_cleanrl.agents import NETWORKS
 from rlctl_cleanrl.launcher import run_script
@@ -113,15 +115,13 @@ MINIGRID = ["cleanrl/ppo", "MiniGrid-Empty-5x5-v0", "--set", "hyperparameters.ne
 
 @pytest.mark.network
 def test_a_grid_is_learned_from_as_it_is_and_the_policy_can_be_used(cli, cleanrl_cache, tmp_path):
-    """Nothing is laid flat; the checkpoint has the network's layers, and what evaluates, films and exports it finds them."""
+    """Nothing is laid flat; the checkpoint has the network's layers, and what evaluates and shows it finds them."""
     pytest.importorskip("minigrid")
     run = train(cli, tmp_path, "r", MINIGRID, "-n", "1024")
     log = (run / "logs" / "worker.log").read_text()
     assert "rlctl: observations: the image alone, without direction and mission\n" in log
-    from safetensors.torch import load_file
-
-    (bundle,) = (run / "checkpoints").glob("step_*")
-    assert load_file(bundle / "weights.safetensors")["agent/trunk.8.weight"].shape == (128, 3136)
+    bundle = CheckpointFolder(run / "checkpoints").find("latest")
+    assert load_file(bundle.path / "weights.safetensors")["agent/trunk.8.weight"].shape == (128, 3136)
 
     measured = cli("evaluate", run, "--episodes", "2", "--json")
     assert measured.code == 0, measured.err
