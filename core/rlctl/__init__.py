@@ -22,6 +22,7 @@ _HOME = {
     "ConvertedConfig": "rlctl.conversions",
     "ConverterDescriptor": "rlctl.conversions",
     "EnvConfig": "rlctl.config.schema",
+    "EnvFacts": "rlctl.compatibility",
     "Episode": "rlctl.events",
     "EstimatingPolicy": "rlctl.worker.protocol",
     "Evaluation": "rlctl.evaluations",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from rlctl.api import RunResult as RunResult
     from rlctl.api import resume as resume
     from rlctl.api import run as run
+    from rlctl.compatibility import EnvFacts as EnvFacts
     from rlctl.config.schema import EnvConfig as EnvConfig
     from rlctl.config.schema import RunConfig as RunConfig
     from rlctl.conversions import Conversion as Conversion

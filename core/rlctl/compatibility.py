@@ -17,7 +17,7 @@ class EnvFacts:
     """What an environment really is, found by making it once in a process of its own (`rlctl.gym.facts`).
 
     `error` says why it could not be made; then only `hint` holds besides, with `path` and `unavailable` of the problem.
-    `render_modes` None: it does not say.
+    `observation` describes the observation space as `rlctl.gym.facts.described` does. `render_modes` None: it does not say.
     """
 
     error: str | None = None
@@ -28,6 +28,7 @@ class EnvFacts:
     observation_space: ObservationSpace = field(default=ObservationSpace.OTHER, converter=ObservationSpace)
     action_text: str = ""
     observation_text: str = ""
+    observation: Mapping[str, Any] | None = None
     num_agents: int = 1
     max_episode_steps: int | None = None
     spec: Mapping[str, Any] | None = None

@@ -23,6 +23,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from rlctl.compatibility import EnvFacts
     from rlctl.config.schema import RunConfig
     from rlctl.conversions import ConverterDescriptor
     from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
@@ -73,9 +74,10 @@ def rlctl_commands() -> Iterable[click.Command]:
 
 
 @hookspec
-def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterable[Problem]:
+def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts | None) -> Iterable[Problem]:
     """Return what is wrong with a run for reasons that only the plugin knows; host process, before anything starts.
 
+    `env` is what the environment was found to be; None if it is not gymnasium's, or could not be looked at.
     Called for every plugin and every run: look at `worker.name` first. Raising is reported as a problem of the plugin.
     """
 

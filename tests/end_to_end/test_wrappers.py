@@ -124,12 +124,18 @@ def test_a_script_that_makes_its_environments_otherwise_is_refused(monkeypatch):
     from rlctl_cleanrl import index
     from rlctl_cleanrl.plugin import rlctl_check_run, rlctl_workers
 
-    scripts = [{"name": "ppo", "imports": ["torch"]}, {"name": "ppo_atari_envpool", "imports": ["envpool", "torch"]}]
+    facts = {"image": True}
+    scripts = [
+        {"name": "ppo", "imports": ["torch"], **facts},
+        {"name": "ppo_atari_envpool", "imports": ["envpool", "torch"], **facts},
+    ]
     (worker,) = rlctl_workers()
     monkeypatch.setattr(index, "indexed_scripts", lambda _: scripts)
     env = EnvConfig(id="Pong-v5", wrappers=["a:B"])
     found = {
-        algo: [problem.path for problem in rlctl_check_run(RunConfig(worker="cleanrl", algo=algo, env=env), worker)]
+        algo: [
+            problem.path for problem in rlctl_check_run(RunConfig(worker="cleanrl", algo=algo, env=env), worker, None)
+        ]
         for algo in ("ppo", "ppo_atari_envpool")
     }
     assert found == {"ppo": [], "ppo_atari_envpool": ["env.wrappers"]}

@@ -2,10 +2,11 @@
 
 An environment is a chain of wrappers around a base. Each link's attributes that are plain data (numbers, strings,
 arrays, generators, containers of them) are its state; everything else (spaces, renderers, the link's inner environment)
-is made anew by making the environment again. MuJoCo and Atari keep their state outside of Python and are asked for it.
+is made anew by making the environment again. MuJoCo and Atari keep their state outside of Python and are asked for it;
+that of MiniGrid is objects that know each other.
 
-Known to be complete: gymnasium's classic control and toy text environments, MuJoCo's, and ale-py's. For any other the
-state is taken as well, but `is_exact` says that nobody has checked that it is all there is.
+Known to be complete: gymnasium's classic control and toy text environments, MuJoCo's, ale-py's and minigrid's. For any
+other the state is taken as well, but `is_exact` says that nobody has checked that it is all there is.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ import numpy as np
 from gymnasium import spaces
 
 from rlctl.gym.atari_state import atari_state, hidden, is_atari, set_atari_state
+from rlctl.gym.minigrid_state import is_minigrid, minigrid_state, set_minigrid_state
 
 _EXACT = (
     "gymnasium.envs.classic_control", "gymnasium.envs.toy_text", "gymnasium.envs.mujoco", "ale_py.",
-    "stable_baselines3.common.envs.bit_flipping_env",
+    "minigrid.envs", "stable_baselines3.common.envs.bit_flipping_env",
 )  # fmt: skip
 _EXACT_WRAPPERS = (
     *_EXACT, "gymnasium.wrappers", "stable_baselines3.common.monitor", "stable_baselines3.common.atari_wrappers",
     "sb3_contrib.common.wrappers",
-    "cleanrl_utils.atari_wrappers", "rlctl.", "rlctl_cleanrl.", "rlctl_sb3.",
+    "cleanrl_utils.atari_wrappers", "minigrid.wrappers", "rlctl.", "rlctl_cleanrl.", "rlctl_sb3.",
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)
 # What a link has by construction, or for drawing only.
@@ -64,6 +66,8 @@ def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
         state["mujoco"] = _mujoco_state(model, data)
     if is_atari(base):
         state["atari"] = atari_state(base)
+    if is_minigrid(base):
+        state["minigrid"] = minigrid_state(base, is_data, _NOT_STATE)
     return state
 
 
@@ -77,6 +81,8 @@ def set_env_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
         _set_mujoco_state(env.unwrapped.model, env.unwrapped.data, state["mujoco"])  # type: ignore[attr-defined]
     if "atari" in state:
         set_atari_state(env.unwrapped, state["atari"])
+    if "minigrid" in state:
+        set_minigrid_state(env.unwrapped, state["minigrid"])
     for link, attributes in zip(chain, state["links"], strict=True):
         _set_attributes(link, attributes)
 

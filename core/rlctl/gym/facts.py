@@ -43,6 +43,27 @@ def _kind(space: spaces.Space[Any]) -> str:
     return next((kind for cls, kind in _KINDS if isinstance(space, cls)), "other")
 
 
+def described(space: spaces.Space[Any]) -> dict[str, Any]:
+    """Return a space as data: `kind`, `class`, and what belongs to the kind, inner spaces included.
+
+    A Box has `shape` and `dtype`, a Discrete `n`, a MultiDiscrete `nvec`, a MultiBinary `shape`; a Dict has `spaces` by name, a
+    Tuple a list of them.
+    """
+    kind = "box" if isinstance(space, spaces.Box) else _kind(space)
+    found: dict[str, Any] = {"kind": kind, "class": f"{type(space).__module__}:{type(space).__qualname__}"}
+    if isinstance(space, (spaces.Box, spaces.MultiBinary)):
+        found |= {"shape": list(space.shape), "dtype": str(space.dtype)}
+    elif isinstance(space, spaces.Discrete):
+        found["n"] = int(space.n)
+    elif isinstance(space, spaces.MultiDiscrete):
+        found["nvec"] = space.nvec.tolist()
+    elif isinstance(space, spaces.Dict):
+        found["spaces"] = {str(name): described(inner) for name, inner in space.spaces.items()}
+    elif isinstance(space, spaces.Tuple):
+        found["spaces"] = [described(inner) for inner in space.spaces]
+    return found
+
+
 def facts_of(env: dict[str, Any]) -> dict[str, Any]:
     """Return what `rlctl.compatibility.EnvFacts` holds, as data; a failure is a fact too."""
     try:
@@ -65,6 +86,7 @@ def facts_of(env: dict[str, Any]) -> dict[str, Any]:
         "observation_space": observation_space_kind(made.observation_space).value,
         "action_text": str(made.action_space),
         "observation_text": _short(str(made.observation_space)),
+        "observation": described(made.observation_space),
         "num_agents": max(1, len(getattr(base, "possible_agents", None) or ())),
         "max_episode_steps": spec.max_episode_steps if spec else None,
         "spec": _spec(spec),

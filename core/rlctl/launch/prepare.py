@@ -288,7 +288,8 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
     for plugin, check in registry.implementations("rlctl_check_run"):
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for data, also with a garrulous plugin
-                found = list(check(**accepted_arguments(check, config=config, worker=worker)))
+                facts = prepared.env_facts
+                found = list(check(**accepted_arguments(check, config=config, worker=worker, env=facts)))
             prepared.problems += [
                 attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path))
                 for problem in found

@@ -129,11 +129,16 @@ class Run:
 
     def limit_resume(self, reason: str) -> None:
         """Say that this run resumes as `state`, not `exact`, and why; it is written to the log and the events once."""
-        event = {"resume": "state", "reason": reason}
+        sentence = f"this run resumes as `state`, not `exact`: {reason}"
+        self.declare("resume_limited", sentence, resume="state", reason=reason)
+
+    def declare(self, event_type: str, sentence: str, **data: Any) -> None:
+        """Write an event with its `data`, and the sentence to the log; once in a run, also if that is resumed."""
+        event = {"type": event_type, **data}
         if any(event.items() <= known.items() for known in read_lines(self.directory.events)):
             return  # said before this run was resumed
-        append_event(self.directory.events, "resume_limited", **event)
-        print(f"rlctl: this run resumes as `state`, not `exact`: {reason}", file=sys.stderr, flush=True)
+        append_event(self.directory.events, event_type, **data)
+        print(f"rlctl: {sentence}", file=sys.stderr, flush=True)
 
     def save(self, reason: str = "periodic") -> Checkpoint | None:
         """Save a checkpoint now, if this step has none; the caller says that this is a safe point."""

@@ -1,4 +1,4 @@
-"""What the syntax tree of a script tells beside its parameters: its main loop, the modules it needs, spaces, images."""
+"""What the syntax tree of a script tells beside its parameters: main loop, needed modules, spaces, its network."""
 
 from __future__ import annotations
 
@@ -185,3 +185,62 @@ def asserts_one_env(tree: ast.Module) -> bool:
             if one and isinstance(left, ast.Attribute) and left.attr == "num_envs":
                 return True
     return False
+
+
+def flattens(tree: ast.Module) -> bool:
+    """Tell whether the script itself lays observations flat, as those for dm_control do."""
+    return any(isinstance(node, ast.Attribute) and node.attr == "FlattenObservation" for node in ast.walk(tree))
+
+
+def needs_float32(tree: ast.Module) -> bool:
+    """Tell whether observations must be float32: they are kept in a replay buffer as they are, and go to the network so.
+
+    The scripts for continuous actions set the dtype of the space themselves.
+    """
+    keeps = any(
+        isinstance(node, ast.Call) and ast.unparse(node.func).endswith("ReplayBuffer") for node in ast.walk(tree)
+    )
+    targets = [
+        ast.unparse(target) for node in ast.walk(tree) if isinstance(node, ast.Assign) for target in node.targets
+    ]
+    return keeps and not any(target.endswith("single_observation_space.dtype") for target in targets)
+
+
+def why_no_network(tree: ast.Module) -> str | None:
+    """Return why another network cannot stand for the script's own; None where it can.
+
+    It can where the network is a class `Agent`, made of the environments alone, of which the script uses no more than
+    `get_value(x)` and `get_action_and_value(x, action)`, which returns action, log-probability, entropy and value.
+    """
+    agent = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Agent"), None)
+    if agent is None:
+        return "it has no class Agent"
+    methods = {node.name: node for node in agent.body if isinstance(node, ast.FunctionDef)}
+    for name, takes in _AGENT.items():
+        if name not in methods:
+            return f"its Agent has no {name}"
+        found = [argument.arg for argument in methods[name].args.args]
+        if len(found) != takes:
+            return f"its Agent has {name}({', '.join(found[1:])})"
+    returned = [node.value for node in ast.walk(methods["get_action_and_value"]) if isinstance(node, ast.Return)]
+    if not all(isinstance(value, ast.Tuple) and len(value.elts) == 4 for value in returned):
+        return "its Agent has more than one value, or a memory"
+    made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Agent"]
+    for call in made:
+        if len(call.args) != 1 or call.keywords:
+            return f"its Agent holds a part of the algorithm: {ast.unparse(call)}"
+    used = {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "agent"
+    }
+    own = (used - set(_AGENT)) & (set(methods) | _own_attributes(agent))
+    return f"it uses agent.{min(own)} as well" if own else None
+
+
+_AGENT = {"get_value": 2, "get_action_and_value": 3}
+"""Methods of an Agent, and how many arguments they take, self included."""
+
+
+def _own_attributes(cls: ast.ClassDef) -> set[str]:
+    """Return the names that a class gives its instances."""
+    nodes = [node for node in ast.walk(cls) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
+    return {node.attr for node in nodes if ast.unparse(node.value) == "self"}

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raise it whenever what is read from a script changes: it is part of the key of the index."""
 
 INDEX = "index.json"

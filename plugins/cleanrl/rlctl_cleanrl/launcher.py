@@ -1,7 +1,7 @@
 """Runs an unmodified CleanRL script in this process and hands out its iterations, scalars and episodes.
 
 The file is compiled as it is. What is added are names around it: a `range` in its globals that recognises the main
-loop by the line of the call, a SummaryWriter class, and a listener at the vector environment.
+loop by the line of the call, a SummaryWriter class, a listener at the vector environment, and another class `Agent`.
 """
 
 from __future__ import annotations
@@ -106,6 +106,19 @@ def _packages_of(source: Path) -> Iterator[tuple[str, types.ModuleType]]:
             yield name, module
 
 
+def _with_agent(agent: type) -> dict[str, Any]:
+    """Return builtins for a script in which the statement `class Agent` gives this class, and any other its own.
+
+    `__build_class__` is what Python calls for each class statement.
+    """
+
+    def build(body: Callable[[], Any], name: str, *bases: type, **keywords: Any) -> type:
+        built: type = agent if name == "Agent" else builtins.__build_class__(body, name, *bases, **keywords)
+        return built
+
+    return {**vars(builtins), "__build_class__": build}
+
+
 @contextlib.contextmanager
 def _as_main(module: types.ModuleType, path: Path, argv: list[str], extra_path: Path | None) -> Iterator[None]:
     """Make the module `__main__` and set sys.argv and sys.path as `python path argv…` would; the source's packages win."""
@@ -137,6 +150,7 @@ def run_script(
     extra_path: Path | None = None,
     skip_iterations: int = 0,
     on_end: OnEnd = lambda: None,
+    agent: type | None = None,
 ) -> dict[str, Any]:
     """Run the script to its end and return its globals.
 
@@ -144,8 +158,8 @@ def run_script(
     there, and the script goes on with what follows it; on_end() comes only where the loop ended by itself.
     on_scalar(tag, value, step) comes for each logged scalar, and on_episode(return, length, env_index, global_step)
     for each finished episode of each sub-environment in the main loop. `skip_iterations` leaves out that many iterations
-    at the start, for a resumed run. Whatever the script raises passes through. Files are written where the script writes
-    them: below the current folder.
+    at the start, for a resumed run. `agent` is what the script gets for its `class Agent`. Whatever the script raises
+    passes through. Files are written where the script writes them: below the current folder.
     """
     path = path.absolute()
     source = path.read_bytes()
@@ -155,6 +169,8 @@ def run_script(
     previous = episodes.listen(run.episode)
     try:
         with writer.redirected(on_scalar, write_tensorboard), _as_main(run.module, path, argv, extra_path):
+            if agent is not None:
+                run.script["__builtins__"] = _with_agent(agent)
             exec(compile(source, str(path), "exec", dont_inherit=True), run.script)  # noqa: S102
     finally:
         episodes.listen(previous)

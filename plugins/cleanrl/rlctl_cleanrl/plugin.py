@@ -9,6 +9,7 @@ from rlctl import (
     ActionSpace,
     AlgorithmDescriptor,
     ConverterDescriptor,
+    EnvFacts,
     Mode,
     ObservationSpace,
     Resume,
@@ -24,6 +25,8 @@ _DEFAULT_STEPS = 500_000
 _DEFAULT_ENVS = {"discrete": "CartPole-v1", "box": "Pendulum-v1"}
 _IMAGE_ENV = "BreakoutNoFrameskip-v4"
 _NO_LOOP = 'it has no main loop: a `for … in range(…)` directly under `if __name__ == "__main__":`.'
+_FITTED = tuple(space for space in ObservationSpace if space is not ObservationSpace.OTHER)
+"""What can be made a vector, for scripts that learn from one."""
 _OTHER_MAKERS = ("envpool", "procgen", "isaacgym", "pettingzoo")
 
 
@@ -68,13 +71,14 @@ def rlctl_converters() -> list[ConverterDescriptor]:
 
 
 @hookimpl
-def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Problem]:
+def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts | None) -> Iterator[Problem]:
     if worker.name != "cleanrl":
         return
     if config.device == "mps":
         yield Problem("device", "CleanRL's scripts know cpu and cuda, got mps.", "Use --device cpu.")
     if config.env.wrappers:
         yield from _unwrappable(config.algo or _DEFAULT)
+    yield from _unfit(config, env)
 
 
 def _unwrappable(algorithm: str) -> Iterator[Problem]:
@@ -106,6 +110,31 @@ def _sources() -> list[dict[str, Any]]:
             facts = {key: said[key] for key in ("kind", "origin", "version")}
             found.append({"name": name, **facts, "scripts": len(indexed_scripts(name))})
     return found
+
+
+def _unfit(config: RunConfig, env: EnvFacts | None) -> Iterator[Problem]:
+    """Yield a problem for a network that the script cannot have, and for observations that it cannot take."""
+    from rlctl_cleanrl.agents import network_problems
+    from rlctl_cleanrl.index import indexed_scripts, split_algorithm
+    from rlctl_cleanrl.observations import UnfitError, change_for, needs_of
+
+    source, name = split_algorithm(config.algo or _DEFAULT)
+    script = next((script for script in indexed_scripts(source) if script["name"] == name), None)
+    network = config.hyperparameters.get("network")
+    if script is None:
+        return
+    if network is not None and (problems := list(network_problems(script, network))):
+        yield from problems
+        return
+    needs = needs_of(script, network)
+    if needs is None or env is None or env.observation is None:
+        return
+    try:
+        change_for(env.observation, needs)
+    except UnfitError as error:
+        message = f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}): {error}."
+        hint = "env.wrappers may make something else of them; scripts named *_atari learn from pictures."
+        yield Problem("env.id", message, hint)
 
 
 def _algorithms() -> Iterator[AlgorithmDescriptor]:
@@ -145,7 +174,6 @@ def _descriptor(
 ) -> AlgorithmDescriptor:
     from rlctl_cleanrl.catalogue import family_of
 
-    observations = ObservationSpace.IMAGE if image else ObservationSpace.VECTOR
     source = name.rpartition("/")[0]
     return AlgorithmDescriptor(
         name=name,
@@ -153,7 +181,7 @@ def _descriptor(
         summary=f"{script}.py of the source {source}" if source else f"CleanRL's {script}.py",
         action_spaces=[ActionSpace(space) for space in action_spaces],
         # A script that asserts no action space says nothing of what it takes, unless it is made for images.
-        observation_spaces=(observations,) if action_spaces or image else (),
+        observation_spaces=(ObservationSpace.IMAGE,) if image else _FITTED if action_spaces else (),
         hyperparameters="rlctl_cleanrl.setup:hyperparameters",
         default_env=_IMAGE_ENV if image else _DEFAULT_ENVS.get("".join(action_spaces), "CartPole-v1"),
         default_total_timesteps=steps,

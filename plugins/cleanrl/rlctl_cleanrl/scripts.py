@@ -56,7 +56,11 @@ class Parameter:
 
 @frozen
 class Script:
-    """One training script, as far as it can be read; `imports` are the modules that a run of it cannot do without."""
+    """One training script, as far as it can be read; `imports` are the modules that a run of it cannot do without.
+
+    `no_network` says why another network cannot stand for its own, None where it can; `flattens` and `needs_float32`, what
+    it does with observations.
+    """
 
     name: str
     path: Path
@@ -66,6 +70,9 @@ class Script:
     action_spaces: tuple[str, ...]
     image: bool
     fixed_num_envs: bool
+    flattens: bool
+    needs_float32: bool
+    no_network: str | None
     saves_model: bool
     has_main_loop: bool
     default_env: str
@@ -150,6 +157,9 @@ def _read(path: Path) -> Script | None:
         action_spaces=facts.action_spaces(tree),
         image=facts.image(tree, imports),
         fixed_num_envs="num_envs" not in known or facts.asserts_one_env(tree),
+        flattens=facts.flattens(tree),
+        needs_float32=facts.needs_float32(tree),
+        no_network=facts.why_no_network(tree),
         saves_model="save_model" in known,
         has_main_loop=facts.main_loop(tree) is not None,
         default_env=str(known["env_id"].default or ""),

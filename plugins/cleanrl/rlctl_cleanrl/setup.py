@@ -10,6 +10,7 @@ import attrs
 from rlctl import NotAvailableError, Parameter
 from rlctl.errors import ConfigError, Problem
 from rlctl_cleanrl import sources
+from rlctl_cleanrl.agents import NETWORK
 from rlctl_cleanrl.index import split_algorithm
 
 
@@ -46,7 +47,7 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
     if source is None:
         raise NotAvailableError("CleanRL's scripts are not here yet.", hint="Run `rlctl workers setup cleanrl`.")
     script = next(script for script in sources.load_scripts(source) if script.name == wanted)
-    return tuple(
+    own = tuple(
         Parameter(
             name=parameter.name,
             kinds=(parameter.kind, "null") if parameter.nullable else (parameter.kind,),  # type: ignore[arg-type]
@@ -56,3 +57,4 @@ def hyperparameters(algorithm: str) -> tuple[Parameter, ...]:
         )
         for parameter in script.hyper_parameters
     )
+    return own if script.no_network is not None else (*own, NETWORK)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import gymnasium
 import torch
 
@@ -15,8 +16,12 @@ from rlctl.gym.environments import import_environments
 from rlctl.gym.wrappers import wrap_env
 from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl_cleanrl.agents import NETWORK
+from rlctl_cleanrl.fitting import fitted
 from rlctl_cleanrl.index import split_algorithm
 from rlctl_cleanrl.launcher import find_main_loop, run_script
+from rlctl_cleanrl.networks import network_class
+from rlctl_cleanrl.observations import Change, Needs, needs_of
 from rlctl_cleanrl.scripts import Script, to_argv
 from rlctl_cleanrl.sources import Source, load_scripts
 from rlctl_cleanrl.state import ScriptState
@@ -51,7 +56,9 @@ class CleanrlWorker:
         wanted = split_algorithm(run.info.algo)[1]
         script = next(script for script in load_scripts(source) if script.name == wanted)
         limit_threads(run.threads)
-        _prepare_env(run)
+        network = run.hyperparameters.get("network")
+        agent = None if network is None else network_class(network)
+        _prepare_env(run, needs_of(attrs.asdict(script), network))
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
         observer = _Observer(run, script)
@@ -64,6 +71,7 @@ class CleanrlWorker:
             on_end=observer.end,
             extra_path=source.path,
             skip_iterations=observer.skipped,
+            agent=agent,
         )
         observer.flush()
 
@@ -71,7 +79,7 @@ class CleanrlWorker:
 def arguments(run: Run, script: Script) -> dict[str, Any]:
     """Return the script's arguments: its hyper-parameters and what rlctl's own configuration says under other names."""
     values = {
-        **run.hyperparameters,
+        **{name: value for name, value in run.hyperparameters.items() if name != NETWORK.name},
         "env_id": run.info.env_id,
         "seed": run.seed,
         "total_timesteps": run.horizon,
@@ -93,26 +101,36 @@ def _uses_cuda(name: str) -> bool:
     return device.type == "cuda"
 
 
-def _prepare_env(run: Run) -> None:
-    """Let the script's `make(env_id)` give the configured environment: arguments go into this process's registry."""
+def _prepare_env(run: Run, needs: Needs | None) -> None:
+    """Let the script's `make(env_id)` give the configured environment: arguments go into this process's registry.
+
+    `needs` is what its observations must be; None: the script sees to that itself.
+    """
     import_environments(run.env)
     spec = gymnasium.spec(run.info.env_id)
     spec.kwargs.update(run.env.get("kwargs") or {})
     if run.env.get("max_episode_steps") is not None:
         spec.max_episode_steps = run.env["max_episode_steps"]
-    if run.env.get("wrappers"):
-        gymnasium.make = _wrapping(gymnasium.make, run.env)
+    if run.env.get("wrappers") or needs is not None:
+        gymnasium.make = _wrapping(gymnasium.make, run, needs)
 
 
-def _wrapping(make: Callable[..., Any], config: Mapping[str, Any]) -> Callable[..., Any]:
-    """Return `gymnasium.make` that puts the configuration's wrappers around its environment, and leaves any other as it is.
+def _wrapping(make: Callable[..., Any], run: Run, needs: Needs | None) -> Callable[..., Any]:
+    """Return `gymnasium.make` that puts wrappers around the run's environment, and leaves any other as it is.
 
-    Not by the registry's own list of wrappers: gymnasium passes over that where an environment brings some itself.
+    They are the configuration's, and around them those that make observations what is needed. Not by the registry's own
+    list of wrappers: gymnasium passes over that where an environment brings some itself.
     """
+
+    def tell(change: Change) -> None:
+        run.declare("observations_changed", f"observations: {change.words}", steps=list(change.steps))
 
     def wrapping(id: Any, *arguments: Any, **kwargs: Any) -> Any:  # noqa: A002 - gymnasium's name
         made = make(id, *arguments, **kwargs)
-        return wrap_env(made, config) if id == config["id"] else made
+        if id != run.env["id"]:
+            return made
+        wrapped = wrap_env(made, run.env)
+        return wrapped if needs is None else fitted(wrapped, needs, tell)
 
     return wrapping
 

@@ -234,6 +234,30 @@ def test_facts_of_released_scripts(released: dict[str, Script]) -> None:
     assert not scripts.RESERVED & {p.name for p in ppo.hyper_parameters}
 
 
+def test_where_another_network_can_stand_for_that_of_a_script(released: dict[str, Script]) -> None:
+    """Where an Agent has nothing but policy and value; the others say what they have besides."""
+    able = {name for name, script in released.items() if script.no_network is None}
+    assert able == {
+        "ppo", "ppo_atari", "ppo_atari_envpool", "ppo_continuous_action", "ppo_continuous_action_isaacgym",
+        "ppo_pettingzoo_ma_atari", "ppo_procgen",
+    }  # fmt: skip
+    reasons = {name: script.no_network for name, script in released.items() if name.startswith(("pp", "rpo"))}
+    assert reasons["ppo_atari_lstm"] == "its Agent has get_value(x, lstm_state, done)"
+    assert reasons["ppo_rnd_envpool"] == "its Agent has more than one value, or a memory"
+    assert reasons["ppo_atari_multigpu"] == "it uses agent.actor as well"
+    assert reasons["ppg_procgen"] == "it uses agent.get_pi as well"
+    assert released["dqn"].no_network == "it has no class Agent"
+
+
+def test_what_scripts_do_with_observations(released: dict[str, Script]) -> None:
+    """Two lay them flat themselves; those with a replay buffer take float32 only, unless they see to it."""
+    assert {name for name, script in released.items() if script.flattens} == {
+        "ppo_continuous_action", "rpo_continuous_action",
+    }  # fmt: skip
+    assert released["dqn"].needs_float32
+    assert not released["ppo"].needs_float32 and not released["sac_continuous_action"].needs_float32
+
+
 def test_special_fields_of_a_tyro_script(tmp_path: Path) -> None:
     """Inheritance, optional kinds, wrong annotations and what cannot be offered are each handled."""
     script = read_script(write(tmp_path, TYRO))

@@ -28,6 +28,12 @@ SMALL = [
     "CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0",
     "FrozenLake-v1", "FrozenLake8x8-v1", "Taxi-v4", "CliffWalking-v1", "Blackjack-v1",
 ]  # fmt: skip
+# Doors, keys and boxes; balls that move by chance; instructions that speak of objects; rooms that know their doors.
+MINIGRID = [
+    "MiniGrid-Empty-Random-6x6-v0", "MiniGrid-DoorKey-5x5-v0", "MiniGrid-Dynamic-Obstacles-6x6-v0", "MiniGrid-MemoryS7-v0",
+    "MiniGrid-ObstructedMaze-1Dlhb-v0", "MiniGrid-LavaCrossingS9N1-v0", "BabyAI-GoToRedBallNoDists-v0",
+    "BabyAI-PutNextS5N2Carrying-v0", "BabyAI-KeyInBox-v0",
+]  # fmt: skip
 MUJOCO = ["HalfCheetah-v5", "Ant-v5", "Humanoid-v5", "Hopper-v5"]
 
 
@@ -97,6 +103,38 @@ def test_small_environments_go_on_to_the_bit(env_id: str, tmp_path: Path) -> Non
     env = make(env_id, *layers)
     assert_same_future(env, make(env_id, *layers), tmp_path)
     assert is_exact(env)
+
+
+@pytest.mark.parametrize("env_id", MINIGRID)
+def test_minigrid_goes_on_to_the_bit(env_id: str, tmp_path: Path) -> None:
+    """MiniGrid and BabyAI: the same for objects that are open, carried or hidden in another."""
+    minigrid = pytest.importorskip("minigrid.wrappers")
+    env = make(env_id, minigrid.ImgObsWrapper)
+    assert_same_future(env, make(env_id, minigrid.ImgObsWrapper), tmp_path)
+    assert is_exact(env)
+
+
+def test_what_is_the_same_object_stays_the_same_object() -> None:
+    """A key that is carried and hidden nowhere else is one key; a door stands in the grid and in the room's list."""
+    pytest.importorskip("minigrid")
+    env, fresh = make("BabyAI-PutNextS5N2Carrying-v0"), make("BabyAI-PutNextS5N2Carrying-v0")
+    env.reset(seed=1)
+    set_env_state(fresh, env_state(env))
+    base = fresh.unwrapped
+    assert base.carrying is not None
+    assert base.carrying in base.instrs.desc_move.obj_set
+    assert base.instrs.env is base
+
+
+def test_no_class_from_elsewhere_is_made_of_a_grids_state() -> None:
+    """A checkpoint that somebody sent names a class of its own."""
+    pytest.importorskip("minigrid")
+    env = make("MiniGrid-Empty-5x5-v0")
+    env.reset(seed=1)
+    state = env_state(env)
+    state["minigrid"][1]["class"] = "subprocess:Popen"
+    with pytest.raises(ValueError, match="subprocess:Popen, which is no class of the environment's package"):
+        set_env_state(env, state)
 
 
 @pytest.mark.parametrize("env_id", MUJOCO)
