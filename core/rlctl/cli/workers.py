@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 import click
 
 from rlctl.cli._render import json_option, note, pairs, print_json, table
-from rlctl.descriptors import AlgorithmDescriptor, Parameter, WorkerDescriptor, resolve
+from rlctl.descriptors import AlgorithmDescriptor, ObservationSpace, Parameter, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, PluginError, Problem, UsageError, did_you_mean
 from rlctl.plugins import Registered, discover
 from rlctl.requirements import all_missing
@@ -124,7 +125,7 @@ def _show_worker(found: Registered[WorkerDescriptor]) -> None:
                 item.name,
                 *([item.family or "-"] if families else []),
                 "/".join(space.value for space in item.action_spaces) or "-",
-                "/".join(space.value for space in item.observation_spaces) or "-",
+                _observations(item.observation_spaces),
                 f"{item.default_total_timesteps} steps of {item.default_env}",
                 item.unavailable or "runs",
             )
@@ -132,6 +133,13 @@ def _show_worker(found: Registered[WorkerDescriptor]) -> None:
         ],
     )
     note(f"settings of one: rlctl workers show {worker.name} --algo {worker.algorithms[0].name}")
+
+
+def _observations(spaces: Iterable[ObservationSpace]) -> str:
+    """Return the spaces in few words; a list of nearly all hides that it is one."""
+    named = {space.value for space in spaces}
+    everything = {space.value for space in ObservationSpace if space is not ObservationSpace.OTHER}
+    return "any" if named >= everything else "/".join(space.value for space in spaces) or "-"
 
 
 def _show_algorithm(worker: WorkerDescriptor, algorithm: AlgorithmDescriptor) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from rlctl.runs.files import read_lines
 from rlctl_cleanrl.catalogue import CATALOGUE
+from rlctl_cleanrl.plugin import _FITTED
 
 MASTER = os.environ.get("RLCTL_TEST_CLEANRL_MASTER")
 PAGE = Path(__file__).parents[3] / "docs" / "cleanrl.md"
@@ -63,7 +64,8 @@ def contradiction(algorithm: dict[str, Any], row: dict[str, str], version: str) 
     spaces = " or ".join(algorithm["action_spaces"]) or "any"
     if (algorithm["family"], spaces) != (row["family"], row["actions"]):
         return f"{algorithm['family']}, {spaces}: {row}"
-    if algorithm["observation_spaces"] != [row["observations"]]:
+    taken = [row["observations"]] if row["observations"] == "image" else [str(space.value) for space in _FITTED]
+    if algorithm["observation_spaces"] != (taken if algorithm["action_spaces"] or taken == ["image"] else []):
         return f"{algorithm['observation_spaces']}: {row}"
     if text == "runs":
         return reason or None
@@ -117,7 +119,7 @@ def test_before_anything_is_fetched_it_is_said_what_cannot_run(cli: Any) -> None
     shown = {item["name"]: item for item in cli("workers", "list", "--json").json()}["cleanrl"]["algorithms"]
     assert shown[0] == "ppo" and len(shown) == len(CATALOGUE)
     out = cli("workers", "show", "cleanrl").out
-    assert re.search(r"ppo_continuous_action_isaacgym +PPO +box +vector .*isaacgym is not on PyPI", out)
+    assert re.search(r"ppo_continuous_action_isaacgym +PPO +box +any.*isaacgym is not on PyPI", out)
 
 
 def test_every_script_of_the_release_that_needs_no_jax_is_trained_with_or_cannot_run() -> None:
