@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from rlctl_dqn.device_copy import to_device
 from rlctl_dqn.frame_pool import COUNT_BYTES, FramePool
-from rlctl_dqn.n_step import Transition
 from rlctl_dqn.storage import Batch, ColumnStorage, Rows
 
 _STACKS = ("observations", "next_observations")
@@ -75,15 +74,26 @@ class FrameStorage:
         for name in _STACKS:
             self._columns.arrays[name].fill(_NONE)
 
-    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
+    def write(
+        self,
+        at: int,
+        env_index: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: NDArray[np.bool_] | None,
+        next_mask: NDArray[np.bool_] | None,
+    ) -> None:
         """Put a transition into row `at`; raises RlctlError if there is no memory left for its frames."""
         recent = self._recent.setdefault(env_index, OrderedDict())
-        before, after = (self._placed(stack, recent) for stack in (transition.observation, transition.next_observation))
+        before, after = (self._placed(stack, recent) for stack in (observation, next_observation))
         for name in _STACKS:
             places = self._columns.arrays[name][at].tolist()
             if places[0] != _NONE:
                 self._pool.release(places)
-        self._columns.write(at, transition._replace(observation=before, next_observation=after))
+        self._columns.write(at, env_index, before, action, reward, after, bootstrap, mask, next_mask)
 
     def _placed(self, stack: NDArray[Any], recent: _Recent) -> NDArray[np.int32]:
         """Return the places of the frames of a stack, (frames,), with a reference to each."""

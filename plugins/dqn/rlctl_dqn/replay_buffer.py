@@ -89,12 +89,15 @@ class ReplayBuffer:
     ) -> None:
         """Store one transition over the oldest; of returns over n steps, those that are complete with it."""
         bootstrap = 0.0 if terminated else self._gamma
-        transition = Transition(observation, action, reward, next_observation, bootstrap, mask, next_mask)
-        if self._n_step is None:
-            self._store(transition, env_index)
+        write = self.storage.write
+        if self._n_step is None:  # the most common: no object is made of it
+            write(self._next, env_index, observation, action, reward, next_observation, bootstrap, mask, next_mask)
+            self._advance(1)
             return
+        transition = Transition(observation, action, reward, next_observation, bootstrap, mask, next_mask)
         for complete in self._n_step.add(transition, env_index, ended=terminated or truncated):
-            self._store(complete, env_index)
+            write(self._next, env_index, *complete)
+            self._advance(1)
 
     def add_many(self, steps: Steps) -> None:
         """Store steps in their order, in a buffer of vectors, of one step, without masks."""
@@ -114,10 +117,6 @@ class ReplayBuffer:
         """Forget what is pending of an environment, as what follows is not to be learned from."""
         if self._n_step is not None:
             self._n_step.drop(env_index)
-
-    def _store(self, transition: Transition, env_index: int) -> None:
-        self.storage.write(self._next, transition, env_index)
-        self._advance(1)
 
     def _advance(self, count: int) -> None:
         """Count so many transitions that have been written where the next ones go."""

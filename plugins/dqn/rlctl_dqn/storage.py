@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from rlctl_dqn.device_copy import DeviceCopy, to_device
-from rlctl_dqn.n_step import Transition
 
 Rows = NDArray[np.int64]
 
@@ -61,8 +60,19 @@ class Storage(Protocol):
     def copy_to(self, device: torch.device) -> None:
         """From now on have a copy of everything on the device, from which batches are taken."""
 
-    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
-        """Put a transition of an environment into row `at`."""
+    def write(
+        self,
+        at: int,
+        env_index: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: NDArray[np.bool_] | None,
+        next_mask: NDArray[np.bool_] | None,
+    ) -> None:
+        """Put a transition of an environment, as `n_step.Transition` has it, into row `at`."""
 
     def batch(self, rows: Rows, device: torch.device, weights: NDArray[np.float32] | None) -> Batch:
         """Return the transitions of `rows` (batch,) on the device."""
@@ -114,9 +124,19 @@ class PackedStorage:
         """From now on have a copy of everything on the device, from which batches are taken."""
         self._copy = DeviceCopy({"rows": self.rows}, device)
 
-    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
+    def write(
+        self,
+        at: int,
+        env_index: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: NDArray[np.bool_] | None,
+        next_mask: NDArray[np.bool_] | None,
+    ) -> None:
         """Put a transition into row `at`."""
-        observation, action, reward, next_observation, bootstrap, mask, next_mask = transition
         row = self.rows[at]
         if self._is_flat:
             row[self.observation], row[self.next_observation] = observation, next_observation
@@ -215,9 +235,19 @@ class ColumnStorage:
         """From now on have a copy of everything on the device, from which batches are taken."""
         self.copy = DeviceCopy(self.arrays, device)
 
-    def write(self, at: int, transition: Transition, env_index: int = 0) -> None:
+    def write(
+        self,
+        at: int,
+        env_index: int,
+        observation: NDArray[Any],
+        action: int,
+        reward: float,
+        next_observation: NDArray[Any],
+        bootstrap: float,
+        mask: NDArray[np.bool_] | None,
+        next_mask: NDArray[np.bool_] | None,
+    ) -> None:
         """Put a transition into row `at`."""
-        observation, action, reward, next_observation, bootstrap, mask, next_mask = transition
         columns = self.arrays
         columns["observations"][at] = observation
         columns["next_observations"][at] = next_observation
