@@ -20,6 +20,7 @@ from rlctl_cleanrl.agents import NETWORK
 from rlctl_cleanrl.fitting import fitted
 from rlctl_cleanrl.index import split_algorithm
 from rlctl_cleanrl.launcher import find_main_loop, run_script
+from rlctl_cleanrl.models import write_model
 from rlctl_cleanrl.networks import network_class
 from rlctl_cleanrl.observations import Change, Needs, needs_of
 from rlctl_cleanrl.scripts import Script, to_argv
@@ -62,7 +63,7 @@ class CleanrlWorker:
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
         observer = _Observer(run, script)
-        run_script(
+        ended = run_script(
             script.path,
             to_argv(script, arguments(run, script)),
             on_iteration=observer.iteration,
@@ -74,6 +75,10 @@ class CleanrlWorker:
             agent=agent,
         )
         observer.flush()
+        try:
+            write_model(script.path, ended, run.directory.backend)
+        except OSError as error:  # the checkpoint has all that is in it
+            run.declare("model_not_written", f"{script.name}.cleanrl_model is not written: {error}", error=str(error))
 
 
 def arguments(run: Run, script: Script) -> dict[str, Any]:
