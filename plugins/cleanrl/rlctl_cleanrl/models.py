@@ -42,17 +42,19 @@ def _saves(statement: ast.stmt) -> bool:
 
 
 def write_model(path: Path, script: dict[str, Any], folder: Path) -> Path | None:
-    """Write the model of a script that has ended into `folder`; returns the file, None where the script has no model to save.
+    """Write the model of a script that has ended into `folder`; returns the file, None where the script saves none.
 
-    `script` are its globals, which stay as they are. Raises OSError where it cannot be written.
+    `script` are its globals, which stay as they are. Raises OSError or RuntimeError, torch.save's, where it cannot be written.
     """
     statements = saving_statements(ast.parse(path.read_bytes()))
     if not statements:
         return None
     own: dict[str, Any] = {}
     exec(compile(ast.Module(statements, []), str(path), "exec"), script, own)  # noqa: S102
-    written = Path(own["model_path"])
     final = folder / f"{path.stem}.cleanrl_model"
+    written = next((value for value in own.values() if str(value).endswith(final.suffix)), None)
+    if written is None:
+        return None  # a script of somebody's own has another name for it, and knows where it is
     # Its place is named by the second in which the process began: of a run that was resumed there would be several.
     os.replace(written, final)
     return final

@@ -77,7 +77,7 @@ class CleanrlWorker:
         observer.flush()
         try:
             write_model(script.path, ended, run.directory.backend)
-        except OSError as error:  # the checkpoint has all that is in it
+        except (OSError, RuntimeError) as error:  # the latter by torch.save; the checkpoint has all that is in it
             run.declare("model_not_written", f"{script.name}.cleanrl_model is not written: {error}", error=str(error))
 
 
@@ -90,20 +90,25 @@ def arguments(run: Run, script: Script) -> dict[str, Any]:
         "total_timesteps": run.horizon,
     }
     if script.parameter("cuda"):
-        values["cuda"] = _uses_cuda(run.device)
+        device = script_device(run.device)
+        run.use_device(device)
+        values["cuda"] = device.type == "cuda"
     if run.env.get("num_envs") is not None and script.parameter("num_envs"):
         values["num_envs"] = run.env["num_envs"]
     return values
 
 
-def _uses_cuda(name: str) -> bool:
-    """Return whether the script is to use CUDA, and make `cuda:N` the device that plain `cuda` then means."""
+def script_device(name: str) -> torch.device:
+    """Return the device for a script: scripts know `cuda` and `cpu`, and plain `cuda` is made to mean `cuda:N` in them.
+
+    Raises NotAvailableError for one that is not there.
+    """
     if name == "auto":
-        return torch.cuda.is_available()
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = resolve_device(name)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
-    return device.type == "cuda"
+    return device
 
 
 def _prepare_env(run: Run, needs: Needs | None) -> None:
