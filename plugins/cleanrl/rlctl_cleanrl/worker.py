@@ -57,6 +57,8 @@ class CleanrlWorker:
         wanted = split_algorithm(run.info.algo)[1]
         script = next(script for script in load_scripts(source) if script.name == wanted)
         limit_threads(run.threads)
+        if script.parameter("cuda"):
+            run.use_device(script_device(run.device))
         network = run.hyperparameters.get("network")
         agent = None if network is None else network_class(network)
         _prepare_env(run, needs_of(attrs.asdict(script), network))
@@ -90,9 +92,7 @@ def arguments(run: Run, script: Script) -> dict[str, Any]:
         "total_timesteps": run.horizon,
     }
     if script.parameter("cuda"):
-        device = script_device(run.device)
-        run.use_device(device)
-        values["cuda"] = device.type == "cuda"
+        values["cuda"] = script_device(run.device).type == "cuda"
     if run.env.get("num_envs") is not None and script.parameter("num_envs"):
         values["num_envs"] = run.env["num_envs"]
     return values
