@@ -88,6 +88,7 @@ def host_manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
     worker = prepared.worker
     return {
         "seed": prepared.config.seed,
+        "device": None,  # the worker knows, and says it
         "worker": {
             **_plugin_entry(worker),
             "upstream": worker.descriptor.upstream,

@@ -163,12 +163,12 @@ class _Observer:
     def iteration(self, script: dict[str, Any]) -> bool:
         """Report the steps taken before an iteration; returns whether to begin it. A state is saved and restored here."""
         self.flush()
+        self._state.iterations += 1
         if not self._state.script:
             self._state.script = script
             for reason in self._state.limits():
                 self._run.limit_resume(reason)
-        self._state.iterations += 1
-        self._run.restore()
+            self._run.restore()
         step = script.get("global_step")
         return self._run.advance(0 if step is None else int(step) + self._offset)
 
