@@ -141,6 +141,8 @@ def start(
             failures(name, "its construction", error)
     failures.directory = directory
     announce(info)
+    for name, sentence in prepared.declared.items():
+        report(f"{name}: {sentence}")
     supervisor = Supervisor(
         directory, info, executor, observers, report, grace=prepared.config.grace, relayed=bool(relay)
     )

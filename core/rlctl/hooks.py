@@ -15,7 +15,7 @@ Hook wrappers (`hookimpl(wrapper=True)`) are not supported: one callback cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -79,6 +79,14 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts |
 
     `env` is what the environment was found to be; None if it is not gymnasium's, or could not be looked at.
     Called for every plugin and every run: look at `worker.name` first. Raising is reported as a problem of the plugin.
+    """
+
+
+@hookspec
+def rlctl_declare_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts | None) -> Mapping[str, str]:
+    """Return what the plugin will do in a sound run that its configuration does not say: name → sentence; host process.
+
+    A dry run shows it, and config.json keeps it. Arguments and raising are those of `rlctl_check_run`.
     """
 
 

@@ -27,6 +27,7 @@ REGISTRATION = (
     "rlctl_exports",
     "rlctl_commands",
     "rlctl_check_run",
+    "rlctl_declare_run",
 )
 QUIET = {"progress": False}
 EVALUATION = {"every_steps": 400}
@@ -167,6 +168,19 @@ def test_a_broken_check_does_not_pass(site, tmp_path):
         ConfigError, match="the check of plugin toy-check failed: ZeroDivisionError: the check is broken"
     ):
         train(tmp_path, seed=14)
+
+
+def test_hook_rlctl_declare_run(site, tmp_path):
+    """`rlctl_declare_run` is asked for sound runs only; one that raises refuses the run and names its plugin."""
+    module = (
+        "from rlctl import hookimpl\n\n@hookimpl\ndef rlctl_declare_run(config, worker):\n"
+        "    assert config.seed < 10\n    return {'who': worker.name}\n"
+    )
+    site("toy_worker", fake_distribution(tmp_path / "site", "says", {"says": "says"}, {"says": module}))
+    outcome = train(tmp_path)
+    assert read_json(outcome.directory / "config.json")["declared"] == {"who": "toy"}
+    with pytest.raises(ConfigError, match="the declare of plugin says failed: AssertionError"):
+        train(tmp_path, seed=10)
 
 
 def test_a_check_that_finds_nothing_lets_the_run_go(site, tmp_path):
@@ -470,6 +484,21 @@ def test_the_example_of_rlctl_check_run_refuses(documented, tmp_path):
     with pytest.raises(ConfigError, match=r"seed: 1 is odd.* Take an even one\."):
         train(tmp_path, seed=1)
     assert train(tmp_path, seed=2).result.status == "finished"
+
+
+def test_the_example_of_rlctl_declare_run_is_said_and_kept(documented, fast_cli, tmp_path):
+    """The sentence of docs/hooks.md stands in a dry run, at the start, in config.json and in `runs show`."""
+    documented("rlctl_declare_run")
+    said, words = "rlctl: seed: only its last two digits are used: 23", ("run", "toy", "--seed", "123", "-n", "20")
+    dry = fast_cli(*words, "--dry-run")
+    assert (dry.code, said in dry.err) == (0, True)
+    declared = fast_cli(*words, "--dry-run", "--json")
+    started = fast_cli(*words, "--run-id", "r", "--runs-dir", tmp_path)
+    assert (started.code, said in started.err) == (0, True)
+    kept = read_json(tmp_path / "r" / "config.json")["declared"]
+    assert kept == json.loads(declared.out)["declared"] == {"seed": "only its last two digits are used: 23"}
+    assert "only its last two digits are used: 23" in fast_cli("runs", "show", tmp_path / "r").out
+    assert "seed:" not in fast_cli("run", "toy", "--seed", "99", "--dry-run").err
 
 
 @pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook not in REGISTRATION])

@@ -26,7 +26,7 @@ def test_a_run_of_twenty_thousand_steps_leaves_the_same_files_for_every_backend(
     assert 20_000 <= result["step"] < 20_000 + 2_048
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["seed"] == 1
-    assert {"packages", "git", "hardware", "python", "worker"} <= set(manifest)
+    assert {"packages", "git", "hardware", "python", "worker", "device"} <= set(manifest)
     config = json.loads((folder / "config.json").read_text())
     assert config["origins"]["total_timesteps"] == "--total-timesteps"
     episodes = _lines(folder / "episodes.jsonl")

@@ -109,10 +109,12 @@ def _show_plan(prepared: Prepared, as_json: bool) -> int:
     origins = origins_of(tree, prepared.merged)
     if as_json:
         problems = [attrs.asdict(problem) for problem in prepared.problems]
-        print_json({"config": tree, "origins": origins, "problems": problems})
+        print_json({"config": tree, "origins": origins, "declared": prepared.declared, "problems": problems})
         return int(ConfigError(prepared.problems).exit_code) if problems else 0
     rows = [(path, json.dumps(_at(tree, path), default=str), origin) for path, origin in origins.items()]
     table(("SETTING", "VALUE", "FROM"), rows)
+    for name, sentence in prepared.declared.items():
+        note(f"{name}: {sentence}")
     prepared.require_sound()
     note("this can be run; nothing was started")
     return 0

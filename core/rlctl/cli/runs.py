@@ -99,7 +99,8 @@ def show_run(reference: str, parts: int, runs_dir: Path | None, as_json: bool) -
     curve = learning_curve(episodes, parts)
     if as_json:
         manifest = read_json(record.directory.manifest) or {}
-        data = {"config": record.config, "status": record.status, "result": record.result, "curve": curve}
+        files = {"config": record.config, "declared": record.declared, "status": record.status}
+        data = {**files, "result": record.result, "curve": curve}
         print_json({**record.summary(), **data, "manifest": manifest})
         return
     _show_head(record)
@@ -159,6 +160,8 @@ def _show_head(record: Record) -> None:
         ("episodes", f"{number(row['episodes'], 0)}, mean return of the last 100: {number(row['return_mean'])}"),
         ("best", best_in_words(result)),
         ("parent", _parent_in_words(record)),
+        ("device", (read_json(record.directory.manifest) or {}).get("device")),
+        *record.declared.items(),
         ("directory", row["directory"]),
     ])  # fmt: skip
     failure = result.get("failure")

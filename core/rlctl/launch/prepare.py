@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import attrs
 from attrs import define, field
@@ -23,11 +23,15 @@ from rlctl.plugins import Registered, Registry, accepted_arguments
 from rlctl.requirements import all_missing
 
 Report = Callable[[str], None]
+_Answer = TypeVar("_Answer")
 
 
 @define
 class Prepared:
-    """What is known of a run before it starts. `problems` empty means that it can; then the fields are all set."""
+    """What is known of a run before it starts. `problems` empty means that it can; then the fields are all set.
+
+    `declared` is what plugins will do in it that the configuration does not say.
+    """
 
     merged: Merged
     problems: list[Problem] = field(factory=list)
@@ -37,6 +41,7 @@ class Prepared:
     callbacks: dict[str, Registered[CallbackDescriptor]] = field(factory=dict)
     env_facts: EnvFacts | None = None
     provenance: dict[str, Any] = field(factory=dict)
+    declared: dict[str, str] = field(factory=dict)
 
     def effective(self) -> dict[str, Any]:
         """Return the effective configuration as data, in the order of the schema."""
@@ -285,17 +290,30 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
         except RlctlError as error:
             origin = prepared.merged.origin("executor")
             prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
-    for plugin, check in registry.implementations("rlctl_check_run"):
+    for found in _answers(prepared, config, registry, "rlctl_check_run", list):
+        prepared.problems += [
+            attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path)) for problem in found
+        ]
+    if not prepared.problems:
+        for declared in _answers(prepared, config, registry, "rlctl_declare_run", lambda answer: dict(answer or {})):
+            prepared.declared |= declared
+
+
+def _answers(
+    prepared: Prepared, config: RunConfig, registry: Registry, hook: str, read: Callable[[Any], _Answer]
+) -> Iterator[_Answer]:
+    """Yield what each plugin answers to a hook about the run; that it raises is a problem of the run."""
+    assert prepared.worker is not None
+    about = {"config": config, "worker": prepared.worker.descriptor, "env": prepared.env_facts}
+    for plugin, ask in registry.implementations(hook):
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout is for data, also with a garrulous plugin
-                facts = prepared.env_facts
-                found = list(check(**accepted_arguments(check, config=config, worker=worker, env=facts)))
-            prepared.problems += [
-                attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path))
-                for problem in found
-            ]
-        except Exception as error:  # noqa: BLE001 - a plugin's check may raise anything
+                answer = read(ask(**accepted_arguments(ask, **about)))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             if prepared.problems:  # the values that it stumbled over may be the ones refused already
                 continue
-            message = f"the check of plugin {plugin.distribution} failed: {type(error).__name__}: {error}"
+            what = hook.removeprefix("rlctl_").removesuffix("_run")
+            message = f"the {what} of plugin {plugin.distribution} failed: {type(error).__name__}: {error}"
             prepared.problems.append(Problem("plugins", message, unavailable=True))
+        else:
+            yield answer

@@ -174,7 +174,7 @@ def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report
     before = (read_json(directory.config) or {}).get("origins") or {}
     origins = origins_of(effective, prepared.merged)
     kept = {path: before.get(path, origin) if origin.startswith("run ") else origin for path, origin in origins.items()}
-    write_json(directory.config, {"config": effective, "origins": kept})
+    write_json(directory.config, {"config": effective, "origins": kept, "declared": prepared.declared})
     write_json(directory.status, initial_status(process_identity()))
     directory.result.unlink(missing_ok=True)
     append_event(directory.events, "run_resumed", step=checkpoint.step)

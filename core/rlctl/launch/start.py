@@ -45,7 +45,11 @@ def create_run(
     parent = find_parent(prepared, parents or root)
     files = {
         "manifest.json": {**provenance(hardware()), **host_manifest(prepared, relay or []), "parent": parent},
-        "config.json": {"config": effective, "origins": origins_of(effective, prepared.merged)},
+        "config.json": {
+            "config": effective,
+            "origins": origins_of(effective, prepared.merged),
+            "declared": prepared.declared,
+        },
         "status.json": initial_status(process_identity()),
     }
     directory = create(root, run_id or new_run_id(), files)
@@ -84,6 +88,7 @@ def host_manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:
     worker = prepared.worker
     return {
         "seed": prepared.config.seed,
+        "device": None,  # the worker knows, and says it
         "worker": {
             **_plugin_entry(worker),
             "upstream": worker.descriptor.upstream,

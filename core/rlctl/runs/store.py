@@ -22,11 +22,15 @@ def default_root() -> Path:
 
 @frozen
 class Record:
-    """One run as the store sees it; `status` and `result` are what their files said when it was read."""
+    """One run as the store sees it; `status` and `result` are what their files said when it was read.
+
+    `declared` is what plugins said that they do in it, beside its configuration.
+    """
 
     directory: RunDirectory
     state: str
     config: dict[str, Any]
+    declared: dict[str, Any]
     status: dict[str, Any]
     result: dict[str, Any]
 
@@ -53,11 +57,13 @@ class Record:
 
 def read_record(directory: RunDirectory) -> Record:
     """Read what a run's files say now."""
-    config = (read_json(directory.config) or {}).get("config")
+    said = read_json(directory.config) or {}
+    config, declared = said.get("config"), said.get("declared")
     return Record(
         directory,
         state_of(directory),
         config if isinstance(config, dict) else {},  # one damaged run must not hide all others
+        declared if isinstance(declared, dict) else {},  # runs of the first days have none
         read_json(directory.status) or {},
         read_json(directory.result) or {},
     )

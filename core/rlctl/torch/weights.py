@@ -12,7 +12,7 @@ from torch import nn
 
 from rlctl.errors import RlctlError
 
-_SHOWN = 6
+_SHOWN = 20
 """Differences that a message names; there are hundreds where the networks have nothing in common."""
 
 

@@ -14,7 +14,7 @@ from rlctl.evaluations import Evaluation
 from rlctl.events import Episode, Metrics, Progress, RunInfo
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
-from rlctl.runs.files import read_json, read_lines
+from rlctl.runs.files import read_json, read_lines, write_json
 from rlctl.worker.beginning import Beginning, Resumed, Weights
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.early_stopping import stops_after_episode
@@ -126,6 +126,11 @@ class Run:
         if self.evaluator is not None and self.evaluator.evaluated_step == self.step:
             self._tell_of(self.evaluator, self.evaluator.history[-1])  # what was told of it came after the checkpoint
         return True
+
+    def use_device(self, device: object) -> None:
+        """Say what the training is on, such as "cpu" or "cuda:0", where `device` may be `auto`; the manifest keeps it."""
+        manifest = read_json(self.directory.manifest) or {}
+        write_json(self.directory.manifest, {**manifest, "device": str(device)})
 
     def limit_resume(self, reason: str) -> None:
         """Say that this run resumes as `state`, not `exact`, and why; it is written to the log and the events once."""

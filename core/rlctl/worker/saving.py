@@ -69,7 +69,8 @@ class Saver:
         return by_steps or by_seconds or self._passes_milestone(step)
 
     def _passes_milestone(self, step: int) -> bool:
-        return any(self._last_step < milestone <= step for milestone in self.milestones)
+        # Asked at every step, and mostly there are none.
+        return bool(self.milestones) and any(self._last_step < milestone <= step for milestone in self.milestones)
 
     def save(self, counters: Mapping[str, Any], seconds: float, reason: str) -> Checkpoint | None:
         """Save the attached state as of now, if it is not saved already; None when there is nothing to save.

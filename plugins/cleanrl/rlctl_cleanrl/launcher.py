@@ -1,7 +1,8 @@
 """Runs an unmodified CleanRL script in this process and hands out its iterations, scalars and episodes.
 
 The file is compiled as it is. What is added are names around it: a `range` in its globals that recognises the main
-loop by the line of the call, a SummaryWriter class, a listener at the vector environment, and another class `Agent`.
+loop by the line of the call, and then goes; a SummaryWriter class, a listener at the vector environment, and another class
+`Agent`.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class _Run:
         inside = self._loop.first_line <= frame.f_lineno <= self._loop.last_line
         if not inside or frame.f_globals is not self.script or frame.f_code.co_name != "<module>":
             return values
+        del self.script["range"]  # the loop is found: what the script calls from now on is the builtin itself
         self._iterations = _Iterations(values[self._skip :], self.script, self._on_iteration, self._on_end)
         return self._iterations
 

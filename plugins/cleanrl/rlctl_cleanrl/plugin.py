@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlctl import (
     ActionSpace,
@@ -18,6 +18,9 @@ from rlctl import (
     hookimpl,
 )
 from rlctl.errors import Problem
+
+if TYPE_CHECKING:
+    from rlctl_cleanrl.observations import Change
 
 _DEFAULT = "ppo"
 _DEFAULT_STEPS = 500_000
@@ -112,26 +115,49 @@ def _sources() -> list[dict[str, Any]]:
     return found
 
 
+@hookimpl
+def rlctl_declare_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts | None) -> dict[str, str]:
+    script = _indexed(config) if worker.name == "cleanrl" else None
+    change = None if script is None else _change(config, script, env)
+    return {"observations": change.words} if change is not None and change.steps else {}
+
+
+def _indexed(config: RunConfig) -> dict[str, Any] | None:
+    """Return what the index says of a run's script; None where it does not have it."""
+    from rlctl_cleanrl.index import indexed_scripts, split_algorithm
+
+    source, name = split_algorithm(config.algo or _DEFAULT)
+    return next((script for script in indexed_scripts(source) if script["name"] == name), None)
+
+
+def _change(config: RunConfig, script: dict[str, Any], env: EnvFacts | None) -> Change | None:
+    """Return what is done to the environment's observations, None where that is the script's affair or nothing is known.
+
+    Raises UnfitError where nothing helps.
+    """
+    from rlctl_cleanrl.observations import change_for, needs_of
+
+    needs = needs_of(script, config.hyperparameters.get("network"))
+    if needs is None or env is None or env.observation is None:
+        return None
+    return change_for(env.observation, needs)
+
+
 def _unfit(config: RunConfig, env: EnvFacts | None) -> Iterator[Problem]:
     """Yield a problem for a network that the script cannot have, and for observations that it cannot take."""
     from rlctl_cleanrl.agents import network_problems
-    from rlctl_cleanrl.index import indexed_scripts, split_algorithm
-    from rlctl_cleanrl.observations import UnfitError, change_for, needs_of
+    from rlctl_cleanrl.observations import UnfitError
 
-    source, name = split_algorithm(config.algo or _DEFAULT)
-    script = next((script for script in indexed_scripts(source) if script["name"] == name), None)
-    network = config.hyperparameters.get("network")
+    script, network = _indexed(config), config.hyperparameters.get("network")
     if script is None:
         return
     if network is not None and (problems := list(network_problems(script, network))):
         yield from problems
         return
-    needs = needs_of(script, network)
-    if needs is None or env is None or env.observation is None:
-        return
     try:
-        change_for(env.observation, needs)
+        _change(config, script, env)
     except UnfitError as error:
+        assert env is not None
         message = f"{config.env.id} has {env.observation_space.value} observations ({env.observation_text}): {error}."
         hint = "env.wrappers may make something else of them; scripts named *_atari learn from pictures."
         yield Problem("env.id", message, hint)

@@ -19,7 +19,6 @@ from gymnasium import spaces
 from safetensors.torch import load_file
 from torch import nn
 
-from rlctl import RlctlError
 from rlctl.gym.env_state import (
     data_attributes,
     env_state,
@@ -33,6 +32,7 @@ from rlctl.gym.replay import left_out, replay_data, set_replay_data
 from rlctl.torch.data import read_data, write_data, write_tensors
 from rlctl.torch.random_state import preserved_random_states, random_states, set_random_states
 from rlctl.torch.weights import read_torch_file, take_weights
+from rlctl_cleanrl.models import networks_in
 from rlctl_cleanrl.policy import ScriptPolicy, set_statistics, statistics_of
 
 _NOT_STATE = frozenset({"range", "args", "writer", "device", "run_name"})
@@ -125,21 +125,11 @@ class ScriptState:
         self._exploration_step = int(read_data(folder, "variables").get("global_step", 0))
 
     def read_artefact(self, path: Path, trust: bool) -> None:
-        """Take the networks of a `.cleanrl_model`: the weights of one network, or of actor and critics one after the other."""
-        saved = read_torch_file(path, path, trust)
-        if isinstance(saved, Mapping) and isinstance(saved.get("model_state_dict"), Mapping):
-            saved = saved["model_state_dict"]  # MOSAIC's PPO puts its counters beside the weights
+        """Take the networks of a `.cleanrl_model`; targets become what they are targets of."""
         networks = self._instances(nn.Module)
-        if isinstance(saved, Mapping):
-            known: list[str] = [name for name in ("q_network", "agent", "actor") if name in networks]
-            found = dict.fromkeys(known[:1], saved)
-        else:
-            names = [name for name in networks if "target" not in name and name != "agent"]
-            found = dict(zip(names, saved, strict=False))
-        if not found or not all(isinstance(state, Mapping) for state in found.values()):
-            raise RlctlError(f"{path} holds no weights of this script's networks ({', '.join(networks)}).")
+        found = networks_in(read_torch_file(path, path, trust), networks, path)
         tensors = {f"{name}/{key}": tensor for name, state in found.items() for key, tensor in state.items()}
-        take_weights({name: networks[name] for name in found}, tensors, path)
+        take_weights({name: networks[name] for name in found if name in networks}, tensors, path)
         for name, module in networks.items():
             source = _target_of(name, found)
             if source is not None:

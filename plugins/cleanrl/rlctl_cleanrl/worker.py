@@ -20,6 +20,7 @@ from rlctl_cleanrl.agents import NETWORK
 from rlctl_cleanrl.fitting import fitted
 from rlctl_cleanrl.index import split_algorithm
 from rlctl_cleanrl.launcher import find_main_loop, run_script
+from rlctl_cleanrl.models import write_model
 from rlctl_cleanrl.networks import network_class
 from rlctl_cleanrl.observations import Change, Needs, needs_of
 from rlctl_cleanrl.scripts import Script, to_argv
@@ -56,13 +57,15 @@ class CleanrlWorker:
         wanted = split_algorithm(run.info.algo)[1]
         script = next(script for script in load_scripts(source) if script.name == wanted)
         limit_threads(run.threads)
+        if script.parameter("cuda"):
+            run.use_device(script_device(run.device))
         network = run.hyperparameters.get("network")
         agent = None if network is None else network_class(network)
         _prepare_env(run, needs_of(attrs.asdict(script), network))
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
         observer = _Observer(run, script)
-        run_script(
+        ended = run_script(
             script.path,
             to_argv(script, arguments(run, script)),
             on_iteration=observer.iteration,
@@ -74,6 +77,10 @@ class CleanrlWorker:
             agent=agent,
         )
         observer.flush()
+        try:
+            write_model(script.path, ended, run.directory.backend)
+        except (OSError, RuntimeError) as error:  # the latter by torch.save; the checkpoint has all that is in it
+            run.declare("model_not_written", f"{script.name}.cleanrl_model is not written: {error}", error=str(error))
 
 
 def arguments(run: Run, script: Script) -> dict[str, Any]:
@@ -85,20 +92,23 @@ def arguments(run: Run, script: Script) -> dict[str, Any]:
         "total_timesteps": run.horizon,
     }
     if script.parameter("cuda"):
-        values["cuda"] = _uses_cuda(run.device)
+        values["cuda"] = script_device(run.device).type == "cuda"
     if run.env.get("num_envs") is not None and script.parameter("num_envs"):
         values["num_envs"] = run.env["num_envs"]
     return values
 
 
-def _uses_cuda(name: str) -> bool:
-    """Return whether the script is to use CUDA, and make `cuda:N` the device that plain `cuda` then means."""
+def script_device(name: str) -> torch.device:
+    """Return the device for a script: scripts know `cuda` and `cpu`, and plain `cuda` is made to mean `cuda:N` in them.
+
+    Raises NotAvailableError for one that is not there.
+    """
     if name == "auto":
-        return torch.cuda.is_available()
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = resolve_device(name)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
-    return device.type == "cuda"
+    return device
 
 
 def _prepare_env(run: Run, needs: Needs | None) -> None:
@@ -153,12 +163,12 @@ class _Observer:
     def iteration(self, script: dict[str, Any]) -> bool:
         """Report the steps taken before an iteration; returns whether to begin it. A state is saved and restored here."""
         self.flush()
+        self._state.iterations += 1
         if not self._state.script:
             self._state.script = script
             for reason in self._state.limits():
                 self._run.limit_resume(reason)
-        self._state.iterations += 1
-        self._run.restore()
+            self._run.restore()
         step = script.get("global_step")
         return self._run.advance(0 if step is None else int(step) + self._offset)
 

@@ -61,6 +61,7 @@ class Training:
         self._run = run
         self.settings = DqnHyperparameters(**run.hyperparameters)
         device = resolve_device(run.device)
+        run.use_device(device)
         seed_everything(run.seed)
         settings = self.settings
         checked, one_by_one = settings.on_nan != "ignore", settings.n_step > 1

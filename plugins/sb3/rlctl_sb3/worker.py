@@ -58,6 +58,7 @@ class Sb3Worker:
             run.hyperparameters, constructor_parameters(name), envs.observation_space, envs.action_space, known.policies
         )
         device = str(resolve_device(run.device))
+        run.use_device(device)
         model = algorithm(env=envs, seed=run.seed, device=device, verbose=0, **arguments)
         model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
         if run.total_episodes is not None:

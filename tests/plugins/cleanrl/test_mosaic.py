@@ -332,6 +332,19 @@ def test_an_evaluation_is_answered_with_the_command_that_does_it(made: Made) -> 
         "Run: rlctl evaluate 'my models/ppo.cleanrl_model' --worker cleanrl/ppo --env CartPole-v1 --episodes 7 --seed 4 "
         "--gamma 0.9 --max-episode-steps 50 --video --repeat 3 --device cpu"
     )
+    batches = {
+        "eval_batch_size": 3,
+        "eval_episodes": 9,
+        "algo_params": {"gamma": 0.8, "cuda": False, "learning_rate": 0.1},
+    }
+    many = made({**tree, "extras": {"mode": "policy_eval", "policy_path": "x", **batches}})
+    assert many.unusable[0].hint == (
+        "Run: rlctl evaluate x --worker cleanrl/ppo --env CartPole-v1 --episodes 3 --gamma 0.8 --device cpu"
+    )
+    assert reasons(many.left_out) == {
+        "extras.eval_episodes": "eval_batch_size says it already, as there",
+        "extras.algo_params.learning_rate": "a setting of a training, and none is done",
+    }
     few = made({**tree, "extras": {"mode": "policy_eval", "policy_path": "x", "eval_repeat": True}})
     assert few.unusable[0].hint == "Run: rlctl evaluate x --worker cleanrl/ppo --env CartPole-v1 --episodes 5"
     assert "until it is killed" in reasons(few.left_out)["extras.eval_repeat"]

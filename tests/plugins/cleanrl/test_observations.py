@@ -90,12 +90,14 @@ def test_states_become_numbers_of_which_one_is_one():
     ids=["ppo", "dqn"],
 )
 def test_a_script_trains_and_is_evaluated_on_what_it_could_not_take(target, steps, cli, cleanrl_cache, tmp_path):
-    """What was done stands in the events and the log, and an evaluation gets the same."""
+    """What is done is said before the start and kept, stands in the events and the log, and an evaluation gets the same."""
     pytest.importorskip("minigrid")
+    planned = cli("run", *target, "--dry-run", "--json").json()["declared"]
     run = train(cli, tmp_path, "r", target, "-n", "512")
     (event,) = events(run, "observations_changed")
     assert event["steps"] == steps
-    assert (run / "logs" / "worker.log").read_text().count("rlctl: observations: ") == 1
+    assert (run / "logs" / "worker.log").read_text().count(f"rlctl: observations: {planned['observations']}\n") == 1
+    assert read_json(run / "config.json")["declared"] == planned
     lines = [json.loads(line) for line in (run / "episodes.jsonl").read_text().splitlines()]
     assert lines and all(0 <= line["return"] <= 1 for line in lines)
 
@@ -112,6 +114,7 @@ def test_an_environment_that_fits_is_left_as_it_is(cli, cleanrl_cache, tmp_path)
     run = train(cli, tmp_path, "r", target, "-n", "256")
     assert not events(run, "observations_changed")
     assert "observations:" not in (run / "logs" / "worker.log").read_text()
+    assert read_json(run / "config.json")["declared"] == {}
     assert read_json(run / "result.json")["status"] == "finished"
 
 

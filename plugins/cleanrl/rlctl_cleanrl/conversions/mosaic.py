@@ -149,13 +149,29 @@ class _Job:
         """Return the command line that does what policy_eval does."""
         model, algo, env_id = (self.said[self.at(name)] for name in ("extras.policy_path", "algo", "env_id"))
         words = ["rlctl", "evaluate", model, "--worker", f"cleanrl/{algo}", "--env", env_id]
-        values = {self.at("extras.eval_episodes"): _EPISODES_THERE, **self.said}
+        settings, values = self.settings_of_evaluation(), dict(self.said)
+        if "gamma" in settings:
+            values.setdefault(self.at("extras.eval_gamma"), settings["gamma"][1])
+        if self.at("extras.eval_batch_size") not in values:
+            values.setdefault(self.at("extras.eval_episodes"), _EPISODES_THERE)
         for name, option in fields.EVALUATE_OPTIONS.items():
             value = values.get(self.at(name))
-            if value is not None and value is not False:
+            if option in words and self.at(name) in self.said:
+                self.leave_out(self.at(name), "eval_batch_size says it already, as there")
+            elif value is not None and value is not False and option not in words:
                 words += [option] if value is True else [option, str(value)]
-        device = self.device({})
+        device = self.device(settings)
         return shlex.join([*words, *(("--device", device[0]) if device else ())])
+
+    def settings_of_evaluation(self) -> dict[str, tuple[str, Any]]:
+        """Return name → (path, value) of the script's arguments that an evaluation has, too; the others are left out."""
+        found = {}
+        for path, name, value in self.arguments():
+            if name in ("gamma", "cuda") and name not in found:
+                found[name] = (path, value)
+            elif name not in fields.EVALUATION:
+                self.leave_out(path, "a setting of a training, and none is done")
+        return found
 
     # ---- what is one -----------------------------------------------------------------------------------------------
 

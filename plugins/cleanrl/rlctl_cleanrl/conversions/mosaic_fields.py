@@ -70,6 +70,7 @@ EXTRAS: dict[str, Reader] = {
 }
 EVALUATION: dict[str, Reader] = {
     "eval_episodes": whole,
+    "eval_batch_size": whole,
     "eval_gamma": _fraction,
     "eval_capture_video": flag,
     "eval_repeat": _repetitions,
@@ -77,6 +78,7 @@ EVALUATION: dict[str, Reader] = {
 }
 """Those of them that only the mode policy_eval has."""
 EVALUATE_OPTIONS = {
+    "extras.eval_batch_size": "--episodes",
     "extras.eval_episodes": "--episodes",
     "seed": "--seed",
     "extras.eval_gamma": "--gamma",
@@ -84,13 +86,12 @@ EVALUATE_OPTIONS = {
     "extras.eval_capture_video": "--video",
     "extras.eval_repeat": "--repeat",
 }
-"""What they are for `rlctl evaluate`."""
+"""What they are for `rlctl evaluate`; of two that are the same, the first holds, as there."""
 
 EXTRAS_REASONS = {
     "track_wandb": WANDB,
     **dict.fromkeys(("fastlane_enabled", "fastlane_only", "fastlane_slot", "fastlane_grid_limit"), _FRAMES),
-    **dict.fromkeys(("eval_batch_size", "eval_max_episode_seconds"),
-                    "an evaluation plays all of its episodes to their end; `--time-limit` ends it as a whole"),
+    "eval_max_episode_seconds": "an evaluation plays all of its episodes to their end; `--time-limit` ends it as a whole",
     "agent_id": "a training has one agent",
     **dict.fromkeys(("checkpoint_dir", "checkpoints_dir"), f"checkpoints are in checkpoints/ of it: {_PLACE}"),
     "optuna_db": "a run is one training, no search",
@@ -140,7 +141,8 @@ RESERVED_REASONS = {
     **dict.fromkeys(("track", "wandb_project_name", "wandb_entity"), WANDB),
     "exp_name": "run_name and run_id name the run",
     "capture_video": "a training is not filmed. Film its policy: `rlctl record RUN`",
-    **dict.fromkeys(("save_model", "upload_model", "hf_entity"), "checkpoints have the weights, and stay on this machine"),
+    "save_model": "checkpoints have the weights, and a script that has this option leaves its model in backend/ in any case",
+    **dict.fromkeys(("upload_model", "hf_entity"), "checkpoints and models stay on this machine"),
     **dict.fromkeys(("batch_size", "minibatch_size", "num_iterations", "num_updates"), "the script computes it of the others"),
 }  # fmt: skip
 """Arguments of scripts that are no settings here; those of the last line only where the script does not take them."""
