@@ -37,4 +37,4 @@ def install() -> None:
         if both:
             self.handle_timeout_termination = True
 
-    ReplayBuffer.__init__ = begin_with_both
+    ReplayBuffer.__init__ = begin_with_both  # type: ignore[method-assign]
