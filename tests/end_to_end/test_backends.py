@@ -37,28 +37,6 @@ def test_a_run_of_twenty_thousand_steps_leaves_the_same_files_for_every_backend(
     assert "train/loss" in named
 
 
-@pytest.mark.parametrize(
-    ("algo", "env", "settings"),
-    [
-        ("c51", "CartPole-v1", ["learning_starts=300", "train_frequency=50"]),
-        ("ddpg_continuous_action", "Pendulum-v1", ["learning_starts=300"]),
-        ("td3_continuous_action", "Pendulum-v1", ["learning_starts=300"]),
-        ("sac_continuous_action", "Pendulum-v1", ["learning_starts=300"]),
-        ("ppo_continuous_action", "Pendulum-v1", ["num_steps=256"]),
-        ("rpo_continuous_action", "Pendulum-v1", ["num_steps=256"]),
-    ],
-)
-def test_a_cleanrl_script_trains_and_its_episodes_are_logged(algo, env, settings, cli, cleanrl_cache, tmp_path):
-    """Every algorithm that needs no further package runs unmodified and its episodes arrive."""
-    sets = [word for item in settings for word in ("--set", f"hyperparameters.{item}")]
-    answer = cli(
-        "run", f"cleanrl/{algo}", env, "-n", "600", *sets, "--run-id", "r", "--runs-dir", tmp_path, timeout=120
-    )
-
-    assert answer.code == 0, answer.err
-    assert len(_lines(tmp_path / "r" / "episodes.jsonl")) >= 2
-
-
 @pytest.mark.parametrize("algo", ["a2c", "dqn", "sac", "td3", "ddpg"])
 def test_an_sb3_algorithm_trains_and_leaves_a_model_that_sb3_opens(algo, cli, tmp_path):
     """backend/model.zip is SB3's own: the library's class loads it."""

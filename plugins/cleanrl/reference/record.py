@@ -20,7 +20,7 @@ from typing import Any
 
 from fingerprint import fingerprint
 
-PACKAGES = ("gymnasium", "gym", "numpy", "torch", "mujoco")
+PACKAGES = ("gymnasium", "gym", "numpy", "torch", "mujoco", "ale-py", "shimmy", "opencv-python-headless")
 
 
 class Episodes:

@@ -18,7 +18,7 @@ from typing import Any
 
 from rlctl_cleanrl import shims, writer
 from rlctl_cleanrl.facts import MainLoop, main_loop
-from rlctl_cleanrl.shims import episodes
+from rlctl_cleanrl.shims import episodes, replay
 
 OnIteration = Callable[[dict[str, Any]], bool]
 OnEnd = Callable[[], None]
@@ -108,14 +108,18 @@ def _packages_of(source: Path) -> Iterator[tuple[str, types.ModuleType]]:
             yield name, module
 
 
-def _with_agent(agent: type) -> dict[str, Any]:
-    """Return builtins for a script in which the statement `class Agent` gives this class, and any other its own.
+def _builtins(agent: type | None) -> dict[str, Any]:
+    """Return builtins for a script, in which the statement `class Agent` gives this class, if any, in place of its own.
 
     `__build_class__` is what Python calls for each class statement.
     """
 
     def build(body: Callable[[], Any], name: str, *bases: type, **keywords: Any) -> type:
-        built: type = agent if name == "Agent" else builtins.__build_class__(body, name, *bases, **keywords)
+        if name == "Agent" and agent is not None:
+            return agent
+        built: type = builtins.__build_class__(body, name, *bases, **keywords)
+        if name == replay.CLASS:
+            replay.take_numbers(built)
         return built
 
     return {**vars(builtins), "__build_class__": build}
@@ -126,7 +130,6 @@ def _as_main(module: types.ModuleType, path: Path, argv: list[str], extra_path: 
     """Make the module `__main__` and set sys.argv and sys.path as `python path argv…` would; the source's packages win."""
     before = sys.modules["__main__"], sys.argv, sys.path
     module.__file__ = str(path)
-    module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
     sys.argv = [str(path), *argv]
     extra = [] if extra_path is None else [str(extra_path)]
@@ -168,11 +171,12 @@ def run_script(
     run = _Run(find_main_loop(source.decode("utf-8")), on_iteration, on_end, on_episode, skip_iterations)
     run.script["range"] = run.range
     shims.install()
+    if b"stable_baselines3" in source:
+        replay.install()
     previous = episodes.listen(run.episode)
     try:
         with writer.redirected(on_scalar, write_tensorboard), _as_main(run.module, path, argv, extra_path):
-            if agent is not None:
-                run.script["__builtins__"] = _with_agent(agent)
+            run.script["__builtins__"] = _builtins(agent)
             exec(compile(source, str(path), "exec", dont_inherit=True), run.script)  # noqa: S102
     finally:
         episodes.listen(previous)

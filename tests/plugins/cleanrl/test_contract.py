@@ -16,6 +16,9 @@ class TestPpo(WorkerContract):
     total_timesteps = 2048
 
 
+# Of dqn the fast tests prove the same, one promise each: test_recordings, and in end_to_end test_exact_resume,
+# test_evaluation, test_backends and test_torture.
+@pytest.mark.slow
 class TestDqn(WorkerContract):
     """An off-policy script: it advances by single steps."""
 

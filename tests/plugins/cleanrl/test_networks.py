@@ -117,7 +117,7 @@ MINIGRID = ["cleanrl/ppo", "MiniGrid-Empty-5x5-v0", "--set", "hyperparameters.ne
 def test_a_grid_is_learned_from_as_it_is_and_the_policy_can_be_used(cli, cleanrl_cache, tmp_path):
     """Nothing is laid flat; the checkpoint has the network's layers, and what evaluates and shows it finds them."""
     pytest.importorskip("minigrid")
-    run = train(cli, tmp_path, "r", MINIGRID, "-n", "1024")
+    run = train(cli, tmp_path, "r", MINIGRID, "-n", "512")
     log = (run / "logs" / "worker.log").read_text()
     assert "rlctl: observations: the image alone, without direction and mission\n" in log
     bundle = CheckpointFolder(run / "checkpoints").find("latest")
@@ -134,7 +134,7 @@ def test_a_grid_is_learned_from_as_it_is_and_the_policy_can_be_used(cli, cleanrl
 def test_a_training_with_another_network_resumes_exactly(cli, cleanrl_cache):
     """On MiniGrid, whose objects are saved."""
     pytest.importorskip("minigrid")
-    answer = cli("verify", "resume", *MINIGRID, "-n", "2048", "--json", timeout=280)
+    answer = cli("verify", "resume", *MINIGRID, "-n", "1024", "--json", timeout=280)
     assert answer.code == 0, answer.err
     assert (answer.json()["declared"], answer.json()["differences"]) == ("exact", [])
 
@@ -193,7 +193,7 @@ def test_what_cannot_be_is_said_before_anything_starts(words, said, fast_cli, cl
 def test_a_mlp_stands_for_the_network_of_continuous_actions(cli, cleanrl_cache, tmp_path):
     """Its deviations are learned, too."""
     words = ["cleanrl/ppo_continuous_action", "Pendulum-v1", "--set", "hyperparameters.network=mlp"]
-    run = train(cli, tmp_path, "r", words, "-n", "2048")
+    run = train(cli, tmp_path, "r", [*words, "--set", "hyperparameters.num_steps=256"], "-n", "512")
     assert read_json(run / "config.json")["config"]["hyperparameters"]["network"] in NETWORKS
     assert cli("evaluate", run, "--episodes", "1").code == 0
 

@@ -165,10 +165,10 @@ def differences(script: Script) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def pypi(tmp_path_factory: pytest.TempPathFactory) -> sources.Source:
-    """PyPI's CleanRL 1.2.0, fetched once through pip."""
+def pypi(fetched_cleanrl: Path) -> sources.Source:
+    """PyPI's CleanRL 1.2.0."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RLCTL_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RLCTL_CACHE_DIR", str(fetched_cleanrl))
         return sources.ensure(None, lambda text: None)
 
 

@@ -15,7 +15,7 @@ from tests.reference import REFERENCE, fingerprint
 gymnasium = pytest.importorskip("gymnasium")
 np = pytest.importorskip("numpy")
 
-from rlctl_cleanrl.shims import episodes, old_gym, vector, wrappers  # noqa: E402
+from rlctl_cleanrl.shims import episodes, old_gym, replay, vector, wrappers  # noqa: E402
 from rlctl_cleanrl.shims.distutils import strtobool  # noqa: E402
 
 PLUGIN = Path(__file__).parents[3] / "plugins" / "cleanrl"
@@ -180,6 +180,41 @@ def test_strtobool_refuses_other_words() -> None:
     """A word that means neither is an error."""
     with pytest.raises(ValueError, match="maybe"):
         strtobool("maybe")
+
+
+def test_a_buffer_of_numbers_takes_what_one_environment_returned() -> None:
+    """Arrays of one element arrive as numbers of their kind, as numpy 2.4 wants them; observations as they are."""
+
+    class Buffer:
+        def add(self, *values: Any) -> None:
+            self.values = values
+
+    replay.take_numbers(Buffer)
+    buffer, observation = Buffer(), np.zeros((1, 4))
+    buffer.add(observation, np.array([3]), np.array([0.1]), observation, np.array([True]))
+    assert buffer.values[0] is observation and buffer.values[3] is observation
+    assert [(type(value), value) for value in (buffer.values[1], buffer.values[2], buffer.values[4])] == [
+        (int, 3), (float, 0.1), (bool, True),
+    ]  # fmt: skip
+
+
+def test_a_buffer_may_keep_each_frame_once_and_heed_time_limits(tmp_path: Path) -> None:
+    """The two options of stable-baselines3's ReplayBuffer together, and each by itself as before."""
+    code = """
+from rlctl_cleanrl.shims import replay
+replay.install(); replay.install()
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from stable_baselines3.common.buffers import ReplayBuffer
+said = []
+for options in ({"optimize_memory_usage": True}, {"optimize_memory_usage": True, "handle_timeout_termination": False}, {}):
+    buffer = ReplayBuffer(5, Box(0, 1, (2,)), Discrete(2), "cpu", **options)
+    one = np.ones((1, 2))
+    buffer.add(one, one, np.array([1]), np.array([1.0]), np.array([True]), [{"TimeLimit.truncated": True}])
+    said.append((hasattr(buffer, "next_observations"), float(buffer.timeouts[0, 0])))
+print(said)
+"""
+    assert python(tmp_path, code) == "[(False, 1.0), (False, 0.0), (True, 1.0)]"
 
 
 def test_scripts_find_old_names(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What docs/cleanrl.md says of each script is what `rlctl workers show` says of it, and what runs does run."""
+"""What docs/cleanrl.md says of each script is what `rlctl workers show` says of it; test_recordings: what runs, runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from rlctl.runs.files import read_lines
 from rlctl_cleanrl.catalogue import CATALOGUE
 from rlctl_cleanrl.plugin import _FITTED
 
@@ -27,20 +26,6 @@ PROMISED = {
     "distributional RL": "c51 c51_jax c51_atari c51_atari_jax",
     "continuous control": "ddpg_continuous_action ddpg_continuous_action_jax td3_continuous_action "
     "td3_continuous_action_jax sac_continuous_action sac_atari",
-}
-
-# Trained with in tests/end_to_end: test_backends, and ppo in test_same_as_by_hand.
-ELSEWHERE = {
-    "ppo", "dqn", "c51", "ddpg_continuous_action", "td3_continuous_action", "sac_continuous_action",
-    "ppo_continuous_action", "rpo_continuous_action",
-}  # fmt: skip
-ATARI = {
-    "ppo_atari": ["num_steps=64"],
-    "ppo_atari_lstm": ["num_steps=64"],
-    "ppo_atari_multigpu": ["num_steps=64"],
-    "dqn_atari": ["learning_starts=200", "buffer_size=500"],
-    "c51_atari": ["learning_starts=200", "buffer_size=500"],
-    "sac_atari": ["learning_starts=200", "buffer_size=500"],
 }
 
 
@@ -120,29 +105,3 @@ def test_before_anything_is_fetched_it_is_said_what_cannot_run(cli: Any) -> None
     assert shown[0] == "ppo" and len(shown) == len(CATALOGUE)
     out = cli("workers", "show", "cleanrl").out
     assert re.search(r"ppo_continuous_action_isaacgym +PPO +box +any.*isaacgym is not on PyPI", out)
-
-
-def test_every_script_of_the_release_that_needs_no_jax_is_trained_with_or_cannot_run() -> None:
-    """None is left out below and in tests/end_to_end."""
-    others = {"envpool", "procgen", "pettingzoo", "isaacgym", "jax"}
-    assert {script.name for script in CATALOGUE if not others & set(script.needs)} == ELSEWHERE | set(ATARI)
-
-
-@pytest.mark.network
-@pytest.mark.parametrize(
-    "algo", [pytest.param(name, marks=[] if name == "dqn_atari" else pytest.mark.slow) for name in sorted(ATARI)]
-)
-def test_a_script_for_atari_trains_and_its_episodes_are_logged(algo: str, cli: Any, cleanrl_cache: Path) -> None:
-    """Each runs unmodified, beyond its first updates, and its episodes arrive."""
-    pytest.importorskip("ale_py", reason="needs ale-py")
-    pytest.importorskip("cv2", reason="the wrappers need OpenCV")
-    sets = [word for item in ATARI[algo] for word in ("--set", f"hyperparameters.{item}")]
-    envs = ["--num-envs", "2"] if "num_steps=64" in ATARI[algo] else []
-    words = ["BreakoutNoFrameskip-v4", "-n", "768", *envs, *sets, "--callback", "no-progress", "--device", "cpu"]
-
-    answer = cli("run", f"cleanrl/{algo}", *words, "--run-id", "r", "--runs-dir", cli.folder, timeout=280)
-
-    assert answer.code == 0, answer.err
-    assert len(list(read_lines(cli.folder / "r" / "episodes.jsonl"))) >= 2
-    named = {name for line in read_lines(cli.folder / "r" / "metrics.jsonl") for name in line["values"]}
-    assert any("loss" in name for name in named)
