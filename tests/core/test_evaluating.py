@@ -535,7 +535,7 @@ def test_a_stop_request_from_elsewhere_is_seen_during_an_evaluation(make: Callab
 
     def ask() -> None:
         made.directory.request_stop("asked from elsewhere")
-        made.run._next_beat = 0.0
+        made.run._heartbeat.next_at = 0.0
 
     made.state.when_acting = ask
     made.train(1)

@@ -7,7 +7,7 @@ import pytest
 
 from rlctl import hookimpl
 from rlctl.testing import fake_run
-from rlctl.worker.run import BEAT_SECONDS
+from rlctl.worker.heartbeat import BEAT_SECONDS
 from rlctl.worker.status import StatusFile
 
 
@@ -49,7 +49,7 @@ def test_a_request_in_the_file_is_seen_within_a_beat(tmp_path):
     """A stop request that another process wrote into the directory is found at the next heartbeat."""
     run = fake_run(tmp_path)
     run.directory.request_stop("asked from elsewhere")
-    run._next_beat = 0.0
+    run._heartbeat.next_at = 0.0
     assert not run.advance(1)
     assert run.stop.reason == "asked from elsewhere"
     assert BEAT_SECONDS <= 1
@@ -95,8 +95,8 @@ def test_numpy_numbers_become_plain_ones(tmp_path):
 def test_a_numpy_step_is_a_number_in_the_status(tmp_path):
     """status.json has the step as a number also when the backend counts in numpy's integers."""
     run = fake_run(tmp_path)
-    run._status = StatusFile(run.directory.status, None)
-    run._next_beat = 0.0
+    run._heartbeat.status = StatusFile(run.directory.status, None)
+    run._heartbeat.next_at = 0.0
     run.advance(np.int64(12))
     assert json.loads(run.directory.status.read_text())["step"] == 12
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 from attrs import define, field
@@ -18,12 +18,12 @@ from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
+from rlctl.launch.plugin_answers import PluginAnswers
 from rlctl.launch.probe import probe_configured
-from rlctl.plugins import Registered, Registry, accepted_arguments
+from rlctl.plugins import Registered, Registry
 from rlctl.requirements import all_missing
 
 Report = Callable[[str], None]
-_Answer = TypeVar("_Answer")
 
 
 @define
@@ -290,30 +290,11 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
         except RlctlError as error:
             origin = prepared.merged.origin("executor")
             prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
-    for found in _answers(prepared, config, registry, "rlctl_check_run", list):
+    ask = PluginAnswers(registry, config, worker, prepared.env_facts, prepared.problems)
+    for found in ask.each("rlctl_check_run", list):
         prepared.problems += [
             attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path)) for problem in found
         ]
     if not prepared.problems:
-        for declared in _answers(prepared, config, registry, "rlctl_declare_run", lambda answer: dict(answer or {})):
+        for declared in ask.each("rlctl_declare_run", lambda answer: dict(answer or {})):
             prepared.declared |= declared
-
-
-def _answers(
-    prepared: Prepared, config: RunConfig, registry: Registry, hook: str, read: Callable[[Any], _Answer]
-) -> Iterator[_Answer]:
-    """Yield what each plugin answers to a hook about the run; that it raises is a problem of the run."""
-    assert prepared.worker is not None
-    about = {"config": config, "worker": prepared.worker.descriptor, "env": prepared.env_facts}
-    for plugin, ask in registry.implementations(hook):
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # stdout is for data, also with a garrulous plugin
-                answer = read(ask(**accepted_arguments(ask, **about)))
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            if prepared.problems:  # the values that it stumbled over may be the ones refused already
-                continue
-            what = hook.removeprefix("rlctl_").removesuffix("_run")
-            message = f"the {what} of plugin {plugin.distribution} failed: {type(error).__name__}: {error}"
-            prepared.problems.append(Problem("plugins", message, unavailable=True))
-        else:
-            yield answer

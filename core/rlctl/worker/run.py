@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +13,18 @@ from rlctl.evaluations import Evaluation
 from rlctl.events import Episode, Metrics, Progress, RunInfo
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
-from rlctl.runs.files import read_json, read_lines, write_json
+from rlctl.runs.files import read_json, write_json
 from rlctl.worker.beginning import Beginning, Resumed, Weights
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.early_stopping import stops_after_episode
 from rlctl.worker.evaluating import Evaluator
-from rlctl.worker.eventlog import append_event
+from rlctl.worker.eventlog import declare
+from rlctl.worker.heartbeat import Heartbeat
 from rlctl.worker.pace import Pace
 from rlctl.worker.protocol import Resumable, require_resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
 from rlctl.worker.stopping import Limits, Stop, early_stop
-
-BEAT_SECONDS = 0.5
-"""How often the status is written and a stop request looked for; the worst delay of `runs stop`."""
 
 
 class Run:
@@ -75,12 +72,10 @@ class Run:
         self._beginning = beginning
         self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
         self._dispatcher = dispatcher
-        self._status = status
         self._returns: deque[float] = deque(maxlen=100)
         self._pace = Pace()
-        self._next_beat = 0.0
+        self._heartbeat = Heartbeat(self, self._pace, status, info.config.get("time_limit"))
         self._is_awaited = False  # somebody waits for the end; a run that has had its budget may still be evaluating
-        self._time_limit: float | None = info.config.get("time_limit")
         self.at_safe_point = False
 
     # ---- what a backend calls --------------------------------------------------------------------------------------
@@ -139,11 +134,7 @@ class Run:
 
     def declare(self, event_type: str, sentence: str, **data: Any) -> None:
         """Write an event with its `data`, and the sentence to the log; once in a run, also if that is resumed."""
-        event = {"type": event_type, **data}
-        if any(event.items() <= known.items() for known in read_lines(self.directory.events)):
-            return  # said before this run was resumed
-        append_event(self.directory.events, event_type, **data)
-        print(f"rlctl: {sentence}", file=sys.stderr, flush=True)
+        declare(self.directory.events, event_type, sentence, **data)
 
     def save(self, reason: str = "periodic") -> Checkpoint | None:
         """Save a checkpoint now, if this step has none; the caller says that this is a safe point."""
@@ -169,7 +160,7 @@ class Run:
             )
         self.at_safe_point = safe
         self.step = int(step)  # a backend's counter may be numpy's, which is no JSON
-        seconds = self._beat_when_due()
+        seconds = self._heartbeat.when_due()
         if self._dispatcher.wants("rlctl_step"):
             self._dispatcher.call("rlctl_step", progress=self.progress())
         if self.stop is None:
@@ -214,7 +205,7 @@ class Run:
 
     def _goes_on(self) -> bool:
         """Beat the heart during an evaluation; returns whether to go on with it."""
-        self._beat_when_due()
+        self._heartbeat.when_due()
         return not self._is_awaited
 
     def record_episode(
@@ -250,7 +241,7 @@ class Run:
         """Start the clock and tell the callbacks; the process calls it, not the backend."""
         self._pace.start()
         self._dispatcher.call("rlctl_training_started", run=self.info)
-        self._beat(0.0)
+        self._heartbeat.beat(0.0)
 
     def finish(self) -> None:
         """Save what the training has become, and evaluate it if it came to its own end; the process calls it."""
@@ -286,25 +277,3 @@ class Run:
             answer = self._dispatcher.first("rlctl_should_stop", progress=self.progress())
             if answer is not None:
                 self.stop = Stop("hook", f"{answer[0]}: {answer[1]}")
-
-    def _beat_when_due(self) -> float:
-        seconds = self._pace.seconds()
-        if seconds >= self._next_beat:
-            self._beat(seconds)
-        return seconds
-
-    def _beat(self, seconds: float) -> None:
-        self._next_beat = seconds + BEAT_SECONDS
-        self._pace.look(seconds, self.step)
-        if self._status is not None:
-            self._status.write("running", self.progress(), self._eta())
-        if self._time_limit is not None and self._pace.seconds_here() >= self._time_limit:
-            self.request_stop(f"time_limit = {self._time_limit:g} s reached")
-        request = read_json(self.directory.stop_request)
-        if request is not None:
-            self.request_stop(str(request.get("reason", "requested")), kind=str(request.get("kind", "request")))
-
-    def _eta(self) -> float | None:
-        if self.total_timesteps is not None:
-            return self._pace.left(self.total_timesteps, self.step)
-        return self._pace.left(self.total_episodes, self.episodes)
