@@ -41,6 +41,23 @@ gymnasium.register("Noisy-v0", Noisy)
 print("printed by the import")
 """
 
+PICKY = """
+import numpy as np, gymnasium
+class Picky(gymnasium.Env):
+    action_space = gymnasium.spaces.Discrete(4)
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (2,))
+    def info(self):
+        mask = np.zeros(4, np.int8)
+        mask[self.np_random.integers(4)] = 1
+        return {"action_mask": mask}
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.low, self.info()
+    def step(self, action):
+        return self.observation_space.low, 0.0, False, False, self.info()
+gymnasium.register("Picky-v0", Picky)
+"""
+
 
 class Client:
     """Talks to a process of `rlctl interactive`; every line that it gets is held to the schema."""
@@ -86,22 +103,32 @@ class Client:
         return self.process.returncode, out
 
 
+SMALL = ("--set", "hyperparameters.n_steps=64", "--set", "hyperparameters.n_epochs=1")
+TRAININGS: dict[str, tuple[list[str], int]] = {
+    "dqn": (DQN, 300),
+    "sb3": ([*SB3_PPO, "--set", "hyperparameters.normalize=true"], 128),
+    "recurrent": (["sb3/recurrent_ppo", "CartPole-v1", *SMALL], 64),
+    "cleanrl": (CLEANRL_PPO, 256),
+}
+"""Small runs with statistics of a normalisation, and of a policy that remembers, among them; and their steps."""
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, fetched_cleanrl: Path):
-    """Train a little with each backend: statistics of a normalisation, and a policy that remembers, among them."""
+def run_of(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest):
+    """Return `run_of(name)`: the run of one of TRAININGS, trained when it is first asked for."""
     folder = tmp_path_factory.mktemp("interactive")
     cli = Cli(folder)
-    own = {"RLCTL_CACHE_DIR": str(fetched_cleanrl), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
-    def start(*words: object, timeout: float):
-        return cli(*words, env=own, timeout=timeout)
+    def find(name: str) -> Path:
+        if not (folder / name).exists():
+            own = {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+            if name == "cleanrl":
+                own["RLCTL_CACHE_DIR"] = str(request.getfixturevalue("fetched_cleanrl"))
+            words, steps = TRAININGS[name]
+            train(lambda *said, timeout: cli(*said, env=own, timeout=timeout), folder, name, words, "-n", steps)
+        return folder / name
 
-    small = ("--set", "hyperparameters.n_steps=64", "--set", "hyperparameters.n_epochs=1")
-    train(start, folder, "dqn", DQN, "-n", 300)
-    train(start, folder, "sb3", [*SB3_PPO, "--set", "hyperparameters.normalize=true"], "-n", 128)
-    train(start, folder, "recurrent", ["sb3/recurrent_ppo", "CartPole-v1", *small], "-n", 64)
-    train(start, folder, "cleanrl", CLEANRL_PPO, "-n", 256)
-    yield folder
+    yield find
     cli.close()
 
 
@@ -109,9 +136,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, fetched_cleanrl: Path):
 
 
 @pytest.mark.parametrize("backend", ["dqn", "sb3", "recurrent", "cleanrl"])
-def test_the_episodes_are_those_of_an_evaluation(backend, cli, cleanrl_cache, runs):
+def test_the_episodes_are_those_of_an_evaluation(backend, cli, cleanrl_cache, run_of):
     """To the last bit, in the order of its seeds, whatever else was played and asked for in between."""
-    client = Client(cli, runs / backend)
+    client = Client(cli, run_of(backend))
     first = client.episode()
     client("reset", seed=5, max_steps=3, frame=True)
     client("step", action=1)
@@ -119,7 +146,7 @@ def test_the_episodes_are_those_of_an_evaluation(backend, cli, cleanrl_cache, ru
     second = client.episode()
     again = client.episode(seed=first["seed"])
     code, rest = client.end()
-    (measured,) = cli("evaluate", runs / backend, "--episodes", 2, "--json").json()["evaluations"]
+    (measured,) = cli("evaluate", run_of(backend), "--episodes", 2, "--json").json()["evaluations"]
 
     assert [first["seed"], second["seed"]] == measured["seeds"]
     assert [first["total_reward"], second["total_reward"]] == measured["returns"]
@@ -130,9 +157,9 @@ def test_the_episodes_are_those_of_an_evaluation(backend, cli, cleanrl_cache, ru
     assert Path(client.greeting["policy_path"]).is_dir()
 
 
-def test_a_policy_that_samples_plays_an_episode_as_it_is_played_alone(cli, runs):
+def test_a_policy_that_samples_plays_an_episode_as_it_is_played_alone(cli, run_of):
     """`rlctl play --stochastic` of the same seed, though others came before."""
-    words = (runs / "sb3", "--stochastic")
+    words = (run_of("sb3"), "--stochastic")
     client = Client(cli, *words)
     client.episode(seed=1)
     sampled = client.episode(seed=7)
@@ -153,9 +180,9 @@ def test_chance_plays_as_chance_does(cli):
     assert [(said["seed"], said["total_reward"]) for said in found] == [(one["seed"], one["return"]) for one in played]
 
 
-def test_the_caller_can_act_instead_of_the_policy(cli, runs):
+def test_the_caller_can_act_instead_of_the_policy(cli, run_of):
     """Its action is what is taken: always to one side, the pole falls at once."""
-    client = Client(cli, runs / "dqn", "--seed", 0)
+    client = Client(cli, run_of("dqn"), "--seed", 0)
     client("reset")
     taken = [client("step", action=1) for _ in range(5)]
     client.end()
@@ -165,10 +192,12 @@ def test_the_caller_can_act_instead_of_the_policy(cli, runs):
     assert positions == sorted(positions)
 
 
-def test_a_librarys_file_acts_as_its_run(cli, runs):
+def test_a_librarys_file_acts_as_its_run(cli, run_of):
     """SB3's zip, with what made it."""
     made = ("-w", "sb3", "-a", "ppo", "--env", "CartPole-v1", "--set", "hyperparameters.normalize=true", "--trust")
-    from_file, from_run = (Client(cli, *words) for words in ((runs / "sb3/backend/model.zip", *made), (runs / "sb3",)))
+    from_file, from_run = (
+        Client(cli, *words) for words in ((run_of("sb3") / "backend" / "model.zip", *made), (run_of("sb3"),))
+    )
     episodes = [client.episode(seed=3) for client in (from_file, from_run)]
 
     assert episodes[0]["total_reward"] == episodes[1]["total_reward"]
@@ -176,16 +205,16 @@ def test_a_librarys_file_acts_as_its_run(cli, runs):
     assert [client.end()[0] for client in (from_file, from_run)] == [0, 0]
 
 
-def test_a_file_of_cleanrl_acts(cli, cleanrl_cache, runs, tmp_path):
+def test_a_file_of_cleanrl_acts(cli, cleanrl_cache, run_of, tmp_path):
     """What its scripts save, without any trust."""
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file
 
-    weights = load_file(next((runs / "cleanrl" / "checkpoints").glob("*/weights.safetensors")))
+    weights = load_file(next((run_of("cleanrl") / "checkpoints").glob("*/weights.safetensors")))
     names = {name.removeprefix("agent."): value for name, value in weights.items()}
     torch.save(names, tmp_path / "ppo.cleanrl_model")
     client = Client(cli, tmp_path / "ppo.cleanrl_model", "-w", "cleanrl/ppo", "--env", "CartPole-v1")
-    of_the_run = Client(cli, runs / "cleanrl")
+    of_the_run = Client(cli, run_of("cleanrl"))
 
     assert client.episode(seed=3)["total_reward"] == of_the_run.episode(seed=3)["total_reward"]
 
@@ -203,6 +232,20 @@ def test_an_algorithm_without_a_run_acts_untrained(cli):
 
     assert found[0] == found[1]
     assert (client.greeting["algo"], client.greeting["policy_path"]) == ("ppo", None)
+
+
+def test_a_policy_that_minds_masks_minds_them_here(cli):
+    """Each action is the one that the environment allowed, also after one of the caller's."""
+    (cli.folder / "picky.py").write_text(PICKY)
+    words = ("--worker", "sb3", "--algo", "maskable_ppo", "--env", "picky:Picky-v0")
+    client = Client(cli, *words, env={"PYTHONPATH": path_with(cli.folder)})
+    said = [client("reset", seed=1), *(client("step", **({"action": 2} if index == 3 else {})) for index in range(9))]
+    client.end()
+
+    allowed = [answer["info"]["action_mask"].index(1) for answer in said]
+    expected = [2 if index == 3 else action for index, action in enumerate(allowed[:-1])]
+    assert [answer["action"] for answer in said[1:]] == expected
+    assert len(set(allowed)) > 1
 
 
 # ---- what a client may do --------------------------------------------------------------------------------------------
