@@ -211,7 +211,7 @@ def test_a_file_of_cleanrl_acts(cli, cleanrl_cache, run_of, tmp_path):
     from safetensors.torch import load_file
 
     weights = load_file(next((run_of("cleanrl") / "checkpoints").glob("*/weights.safetensors")))
-    names = {name.removeprefix("agent."): value for name, value in weights.items()}
+    names = {name.removeprefix("agent/"): value for name, value in weights.items()}
     torch.save(names, tmp_path / "ppo.cleanrl_model")
     client = Client(cli, tmp_path / "ppo.cleanrl_model", "-w", "cleanrl/ppo", "--env", "CartPole-v1")
     of_the_run = Client(cli, run_of("cleanrl"))
