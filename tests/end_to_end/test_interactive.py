@@ -442,7 +442,7 @@ def path_with(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("nope",), 2, 'no run "nope"'),
+        (("nope",), 2, "there are no runs in"),
         (("--random", "--env", "CartPol-v1"), 3, 'Did you mean "CartPole'),
         (("--random", "--stochastic", "--env", "CartPole-v1"), 2, "--random"),
         (("--worker", "sb3", "--algo", "sac", "--env", "CartPole-v1"), 2, "sac"),
