@@ -103,11 +103,11 @@ def _env_problems(
     config: RunConfig, worker: WorkerDescriptor, algorithm: AlgorithmDescriptor, env: EnvFacts
 ) -> Iterator[Problem]:
     name = f"{worker.name}/{algorithm.name}"
-    if env.error:
-        yield Problem(env.path, env.error, env.hint, unavailable=env.unavailable)
-        return
     if env.problems:
         yield from (Problem(**problem) for problem in env.problems)
+        return
+    if env.error:
+        yield Problem(env.path, env.error, env.hint, unavailable=env.unavailable)
         return
     if env.num_agents > worker.max_agents:
         yield Problem(

@@ -108,7 +108,7 @@ def test_minigrid_grows(cli, tmp_path):
         "[{env_id: MiniGrid-Empty-5x5-v0, episodes: 2}, {env_id: MiniGrid-Empty-6x6-v0, episodes: 2}, "
         "{env_id: MiniGrid-Empty-8x8-v0}]}"
     )
-    words = ["dqn", "--set", stages, "--set", "hyperparameters={learning_starts: 60, buffer_size: 500}"]
+    words = ["dqn", "--set", stages, "--set", "hyperparameters={learning_starts: 60, batch_size: 32, buffer_size: 500}"]
     whole = train(cli, tmp_path, "whole", words, "-n", "160", "--set", "checkpoint={every_steps: 40, keep_last: null}")
     assert [line["env_id"] for line in events(whole, "stage_changed")] == [
         "MiniGrid-Empty-6x6-v0",

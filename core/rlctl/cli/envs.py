@@ -59,7 +59,8 @@ def show_command(env_id: str, as_json: bool) -> None:
     if as_json:
         print_json(data)
     else:
-        pairs((name.replace("_", " "), _text(value)) for name, value in data.items())
+        shown = {name: value for name, value in data.items() if name != "observation"}  # a tree, for programs
+        pairs((name.replace("_", " "), _text(value)) for name, value in shown.items())
 
 
 def _data(env_id: str, facts: EnvFacts) -> dict[str, Any]:
