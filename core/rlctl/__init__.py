@@ -49,6 +49,7 @@ _HOME = {
     "RunConfig": "rlctl.config.schema",
     "RunInfo": "rlctl.events",
     "RunResult": "rlctl.api",
+    "StageChanged": "rlctl.events",
     "UsageError": "rlctl.errors",
     "Worker": "rlctl.worker.protocol",
     "WorkerDescriptor": "rlctl.descriptors",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from rlctl.events import Progress as Progress
     from rlctl.events import Result as Result
     from rlctl.events import RunInfo as RunInfo
+    from rlctl.events import StageChanged as StageChanged
     from rlctl.exports import Exportable as Exportable
     from rlctl.exports import ExportDescriptor as ExportDescriptor
     from rlctl.exports import Network as Network

@@ -17,6 +17,8 @@ class EnvFacts:
     """What an environment really is, found by making it once in a process of its own (`rlctl.gym.facts`).
 
     `error` says why it could not be made; then only `hint` holds besides, with `path` and `unavailable` of the problem.
+    `wrappers` are the classes around it, the outermost first; `inexact` says why its state may not be all that is saved.
+    `problems` are those of a curriculum's stages, each a mapping of the fields of a `Problem`.
     `observation` describes the observation space as `rlctl.gym.facts.described` does. `render_modes` None: it does not say.
     """
 
@@ -33,6 +35,9 @@ class EnvFacts:
     max_episode_steps: int | None = None
     spec: Mapping[str, Any] | None = None
     render_modes: Sequence[str] | None = None
+    problems: Sequence[Mapping[str, Any]] = ()
+    wrappers: Sequence[str] = ()
+    inexact: Sequence[str] = ()
 
 
 @frozen(kw_only=True)
@@ -55,6 +60,7 @@ def check_fit(
     return [
         *_algorithm_problems(worker, algorithm),
         *_mode_problems(config, worker),
+        *_curriculum_problems(config, worker),
         *(_env_problems(config, worker, algorithm, env) if env else ()),
         *_size_problems(config, worker, algorithm),
         *_machine_problems(config, worker, machine),
@@ -87,10 +93,19 @@ def _mode_problems(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Prob
         yield Problem("init_from", f"worker {worker.name} cannot begin with weights (resume: none).")
 
 
+def _curriculum_problems(config: RunConfig, worker: WorkerDescriptor) -> Iterator[Problem]:
+    if config.env.curriculum and not worker.curriculum:
+        message = f"worker {worker.name} trains in one environment: it follows no curriculum."
+        yield Problem("env.curriculum", message, "Train the stages one after the other, with init_from.")
+
+
 def _env_problems(
     config: RunConfig, worker: WorkerDescriptor, algorithm: AlgorithmDescriptor, env: EnvFacts
 ) -> Iterator[Problem]:
     name = f"{worker.name}/{algorithm.name}"
+    if env.problems:
+        yield from (Problem(**problem) for problem in env.problems)
+        return
     if env.error:
         yield Problem(env.path, env.error, env.hint, unavailable=env.unavailable)
         return

@@ -229,6 +229,7 @@ class WorkerDescriptor:
     `setup` ("module:function") is called as `setup(source=None, name=None, algo=..., report=..., repair=False)` before
     each run, and by `rlctl workers setup` with `repair=True`, the source and its name. It must be cheap when there is
     nothing to do; the mapping that it returns becomes part of the manifest and of `Run.source`. It may raise ConfigError.
+    `curriculum`: its environments follow `env.curriculum`, by `Run.follow_curriculum`.
     `sources` are what it has brought, each with a `name`; `remove_source` is called with one and returns a sentence.
     `requires` are PEP 508 strings, compared with what is installed without importing anything.
     """
@@ -246,6 +247,7 @@ class WorkerDescriptor:
     upstream: str = ""
     resume: Resume = Resume.NONE
     modes: tuple[Mode, ...] = field(default=(Mode.TRAIN,), converter=_tuple)
+    curriculum: bool = False
     setup: str | None = None
     sources: tuple[Mapping[str, Any], ...] = field(default=(), converter=_tuple)
     remove_source: str | None = None

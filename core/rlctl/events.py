@@ -50,20 +50,23 @@ class Episode:
     length: int
     env_index: int = 0
     seconds: float = 0.0
+    stage: int | None = None
+    """The stage of a curriculum that it was played in, counted from 0; None without one."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the line of episodes.jsonl: episode, step, return, length, env, seconds."""
-        return {
+        """Return the line of episodes.jsonl: episode, step, return, length, env, seconds; and stage, in a curriculum."""
+        line = {
             "episode": self.index, "step": self.step, "return": self.episode_return,
             "length": self.length, "env": self.env_index, "seconds": round(self.seconds, 3),
         }  # fmt: skip
+        return line if self.stage is None else {**line, "stage": self.stage}
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Episode:
         """Read a line of episodes.jsonl; a return that was not finite comes back as it was."""
         return cls(
             index=line["episode"], step=line["step"], episode_return=_number(line, "return"),
-            length=line["length"], env_index=line["env"], seconds=line["seconds"],
+            length=line["length"], env_index=line["env"], seconds=line["seconds"], stage=line.get("stage"),
         )  # fmt: skip
 
 
@@ -97,6 +100,19 @@ class Metrics:
 
 
 @frozen(kw_only=True)
+class StageChanged:
+    """The run has reached the next stage of its curriculum. `stage` counts from 0; `reason` is what ended the one before.
+
+    Each environment changes when its episode has ended.
+    """
+
+    step: int
+    stage: int
+    env_id: str
+    reason: str
+
+
+@frozen(kw_only=True)
 class CheckpointSaved:
     """A checkpoint that has just become whole. `reason` is periodic, evaluation, milestone, final or emergency."""
 
@@ -120,8 +136,8 @@ class Failure:
 class Result:
     """How a run ended. `status` is finished, stopped or failed; `reason` says why in words, `stopped_by` in one.
 
-    That is `timesteps`, `episodes`, `early_stopping`, `hook`, `request` or `returned` (the backend's own end); None for a
-    failure. `best_*` are of the best evaluation, if there was one.
+    That is `timesteps`, `episodes`, `curriculum`, `early_stopping`, `hook`, `request` or `returned` (the backend's own end);
+    None for a failure. `best_*` are of the best evaluation, if there was one.
     """
 
     status: str

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rlctl.descriptors import CallbackDescriptor, ExecutorDescriptor, WorkerDescriptor
     from rlctl.errors import Problem
     from rlctl.evaluations import Evaluation
-    from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo
+    from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo, StageChanged
     from rlctl.exports import ExportDescriptor
 
 PROJECT = "rlctl"
@@ -106,6 +106,11 @@ def rlctl_step(progress: Progress) -> None:
 @hookspec
 def rlctl_episode_ended(episode: Episode) -> None:
     """A training episode ended (terminated or truncated), in any of the parallel environments."""
+
+
+@hookspec
+def rlctl_stage_changed(stage: StageChanged) -> None:
+    """The run has reached the next stage of its curriculum, with the episode that was told of just before."""
 
 
 @hookspec

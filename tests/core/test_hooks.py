@@ -31,6 +31,7 @@ REGISTRATION = (
 )
 QUIET = {"progress": False}
 EVALUATION = {"every_steps": 400}
+STAGES = {"curriculum": [{"env_id": "easy", "episodes": 3}, {"env_id": "toy"}]}
 EVALUATED = ("rlctl_metrics", "rlctl_checkpoint_saved", "rlctl_evaluation_ended")
 
 
@@ -53,7 +54,7 @@ def callback_failures(directory):
     return [event for event in read_lines(directory / "events.jsonl") if event["type"] == "callback_failed"]
 
 
-def train(tmp_path, *, plugins=(), seed=1, hyperparameters=None, evaluation=None, **callbacks):
+def train(tmp_path, *, plugins=(), seed=1, hyperparameters=None, evaluation=None, env=None, **callbacks):
     """Train the toy worker with callbacks."""
     config = RunConfig(
         worker="toy",
@@ -61,6 +62,7 @@ def train(tmp_path, *, plugins=(), seed=1, hyperparameters=None, evaluation=None
         hyperparameters=hyperparameters or {},
         callbacks={**QUIET, **callbacks},
         evaluation=evaluation or {},
+        env=env or {},
         grace=5.0,
     )
     return run(config, plugins=plugins, runs_dir=tmp_path / "runs")
@@ -210,6 +212,22 @@ def test_hook_rlctl_episode_ended(recorded):
     assert seen == [(episode.index, episode.step) for episode in recorded.episodes()]
 
 
+def test_hook_rlctl_stage_changed(site, tmp_path):
+    """`rlctl_stage_changed` is called for each new stage, just after the episode that ended the one before."""
+    site("toy_worker", "toy_callbacks")
+    outcome = train(tmp_path, recorder={}, env=STAGES)
+
+    (call,) = calls(outcome, "rlctl_stage_changed")
+    assert (call["stage"], call["env_id"], call["reason"]) == (1, "toy", "episodes>=3")
+    before = calls(outcome)[calls(outcome).index(call) - 1]
+    assert (before["hook"], before["episode"], before["step"]) == ("rlctl_episode_ended", 2, call["step"])
+
+
+def test_without_a_curriculum_there_is_no_stage(recorded):
+    """A run in one environment is told of no stage."""
+    assert calls(recorded, "rlctl_stage_changed") == []
+
+
 def test_hook_rlctl_metrics(recorded):
     """`rlctl_metrics` is called whenever the backend reports, with all values of one report together."""
     seen = calls(recorded, "rlctl_metrics")
@@ -323,10 +341,12 @@ def test_host_callbacks_see_no_life_cycle_hooks(recorded):
 # ---- what a raise means --------------------------------------------------------------------------------------------
 
 
+LATE = {"curriculum": [{"env_id": "easy", "steps": 200}, {"env_id": "toy"}]}
 LIFE_CYCLE = [
     "rlctl_training_started",
     "rlctl_step",
     "rlctl_episode_ended",
+    "rlctl_stage_changed",
     "rlctl_metrics",
     "rlctl_checkpoint_saved",
     "rlctl_evaluation_ended",
@@ -338,7 +358,7 @@ LIFE_CYCLE = [
 def test_a_failing_callback_does_not_end_the_run(site, tmp_path, hook):
     """A callback that raises in any of the life-cycle hooks is reported once; the run finishes, all others see all of it."""
     site("toy_worker", "toy_callbacks")
-    outcome = train(tmp_path, raises={"hook": hook, "at": 100}, recorder={}, evaluation=EVALUATION)
+    outcome = train(tmp_path, raises={"hook": hook, "at": 100}, recorder={}, evaluation=EVALUATION, env=LATE)
     assert (outcome.result.status, outcome.result.step) == ("finished", 1000)
     (failure,) = callback_failures(outcome.directory)
     assert (failure["callback"], failure["hook"], failure["error"]) == (
@@ -353,7 +373,7 @@ def test_a_failing_callback_does_not_end_the_run(site, tmp_path, hook):
 def test_a_failing_critical_callback_fails_the_run(site, tmp_path, hook):
     """A callback declared critical that raises in any of the life-cycle hooks makes the run fail, with its reason."""
     site("toy_worker", "toy_callbacks")
-    result = train(tmp_path, critical={"hook": hook, "at": 100}, evaluation=EVALUATION).result
+    result = train(tmp_path, critical={"hook": hook, "at": 100}, evaluation=EVALUATION, env=LATE).result
     assert (result.status, result.exit_code) == ("failed", 1)
     assert f"critical callback critical failed in {hook}: RuntimeError: told to raise in {hook}" in result.reason
 
@@ -509,7 +529,9 @@ def test_the_example_of_a_life_cycle_or_host_hook_prints_what_it_says(site, tmp_
     assert evaluation is None or f"evaluation={json.dumps(evaluation)}" in section(hook)
     names = {"__name__": "example"}
     exec(compile("from __future__ import annotations\n" + block(hook, "python"), str(DOCS), "exec"), names)
-    outcome = train(tmp_path, plugins=[names["Example"]()], evaluation=evaluation)
+    env = STAGES if hook == "rlctl_stage_changed" else None
+    assert env is None or f"env={json.dumps(env)}" in section(hook)
+    outcome = train(tmp_path, plugins=[names["Example"]()], evaluation=evaluation, env=env)
     assert outcome.result.status == "finished"
     printed, promised = capsys.readouterr().out, block(hook, "text")
     assert printed

@@ -25,6 +25,7 @@ _COMMANDS = {
     "export": ("rlctl.cli.export:export", "Write a policy as a file for other programs, such as ONNX."),
     "runs": ("rlctl.cli.runs:runs", "List, show, follow, stop and remove runs."),
     "verify": ("rlctl.cli.verify:verify", "Prove that a worker resumes exactly, as it declares."),
+    "envs": ("rlctl.cli.envs:envs", "List environments, and show what one of them is."),
     "workers": ("rlctl.cli.workers:workers", "List and show training backends, set them up."),
     "callbacks": ("rlctl.cli.plugins:callbacks", "List what can see a run's events."),
     "plugins": ("rlctl.cli.plugins:plugins", "List installed plugins, broken ones with their reason."),

@@ -82,6 +82,7 @@ def show_worker(name: str, algo: str | None, as_json: bool) -> None:
 def _limits(worker: WorkerDescriptor) -> dict[str, Any]:
     names = (
         "env_families",
+        "curriculum",
         "max_agents",
         "requires",
         "requires_gpu",

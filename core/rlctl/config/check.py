@@ -13,6 +13,7 @@ import cattrs
 from cattrs.errors import BaseValidationError, ClassValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
+from rlctl.config.curriculum import curriculum_problems
 from rlctl.config.layers import Merged
 from rlctl.config.schema import NESTED, RunConfig
 from rlctl.config.wrappers import wrapper_problems
@@ -66,8 +67,8 @@ def structure(merged: Merged) -> tuple[RunConfig | None, list[Problem]]:
     if not _DEVICE.fullmatch(config.device):
         message = f'expected auto, cpu, cuda, cuda:N or mps, got "{config.device}"'
         problems.append(Problem("device", message, origin=merged.origin("device")))
-    origin = merged.origin("env.wrappers")
-    problems += [attrs.evolve(problem, origin=origin) for problem in wrapper_problems(config.env.wrappers)]
+    of_env = [*wrapper_problems(config.env.wrappers), *curriculum_problems(config.env.curriculum, config.env.id)]
+    problems += [attrs.evolve(problem, origin=merged.origin(problem.path)) for problem in of_env]
     for name, value in config.labels.items():
         if not isinstance(value, str):
             problems.append(

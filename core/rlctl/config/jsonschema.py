@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rlctl.config.curriculum import PRESETS
 from rlctl.config.schema import NESTED, EnvConfig, RunConfig
 from rlctl.descriptors import Parameter, parameters_of
 from rlctl.errors import UsageError, did_you_mean
@@ -14,6 +15,16 @@ _NAMED = {"type": "string", "pattern": r"^[\w.]+:[\w.]+$"}
 _OF_A_WRAPPER = (
     Parameter(name="use", kinds=("string",), doc="package.module:Class", required=True),
     Parameter(name="kwargs", kinds=("object", "null"), default={}, doc="Its arguments beside the environment."),
+)
+
+_OF_A_STAGE = (
+    Parameter(name="env_id", kinds=("string", "null"), doc="Its environment; without one that of `env.id`."),
+    Parameter(name="env", kinds=("string", "object", "null"), doc="An id, or what differs from `env`."),
+    Parameter(name="steps", kinds=("integer", "null"), doc="It is over after so many.", minimum=1),
+    Parameter(name="episodes", kinds=("integer", "null"), doc="It is over after so many.", minimum=1),
+    Parameter(name="episode_return", kinds=("number", "null"), doc="It is over at this mean return."),
+    Parameter(name="until", kinds=("string", "null"), doc="Such as `steps>=200000 | episode_return>=0.9`."),
+    Parameter(name="window", kinds=("integer", "null"), doc="Episodes of the mean return; 100.", minimum=1),
 )
 
 
@@ -52,6 +63,10 @@ def config_schema() -> dict[str, Any]:
         schema["properties"][name] = {**inner, "description": _doc(RunConfig, name)}
     env = object_schema(parameters_of(EnvConfig), "environment")
     env["properties"]["wrappers"]["items"] = {"anyOf": [_NAMED, object_schema(_OF_A_WRAPPER, "wrapper")]}
+    env["properties"]["curriculum"] = {
+        **{name: env["properties"]["curriculum"][name] for name in ("description", "default")},
+        "anyOf": [{"enum": sorted(PRESETS)}, {"type": "array", "items": object_schema(_OF_A_STAGE, "stage")}],
+    }
     schema["properties"]["env"] = {"anyOf": [{"type": "string"}, env], "description": _doc(RunConfig, "env")}
     callbacks = schema["properties"]["callbacks"]
     schema["properties"]["callbacks"] = {**callbacks, "type": ["object", "array"], "items": {"type": "string"}}

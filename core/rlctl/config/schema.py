@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from rlctl.config.curriculum import expanded
+
 SEED_MAXIMUM = 2**32 - 1_000_000
 """numpy takes seeds below 2**32; the margin is for `seed + i` of parallel environments."""
 
@@ -43,6 +45,14 @@ class EnvConfig:
         factory=list,
         metadata=_doc(
             "Wrappers around the environment, the innermost first: `package.module:Class`, or `{use: that, kwargs: {...}}`."
+        ),
+    )
+    curriculum: list[Any] | str = field(
+        factory=list,
+        converter=expanded,
+        metadata=_doc(
+            "Stages, one after the other: what each changes of the environment, and when it ends; or a preset's name. See "
+            "[environments](environments.md#curricula)."
         ),
     )
 

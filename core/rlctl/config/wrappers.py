@@ -32,10 +32,10 @@ def wrapper_entries(env: Mapping[str, Any]) -> list[WrapperEntry]:
     return entries
 
 
-def wrapper_problems(wrappers: list[Any]) -> Iterator[Problem]:
-    """Yield everything in `env.wrappers` that has not the form of a wrapper."""
+def wrapper_problems(wrappers: list[Any], where: str = "env.wrappers") -> Iterator[Problem]:
+    """Yield everything in a list of wrappers, which stands at `where`, that has not the form of one."""
     for index, said in enumerate(wrappers):
-        path = f"env.wrappers[{index}]"
+        path = f"{where}[{index}]"
         if isinstance(said, str):
             yield from _name_problems(path, said)
         elif not isinstance(said, Mapping):

@@ -21,6 +21,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rlctl.gym.atari_state import atari_state, hidden, is_atari, set_atari_state
+from rlctl.gym.curriculum import CurriculumEnv
 from rlctl.gym.minigrid_state import is_minigrid, minigrid_state, set_minigrid_state
 
 _EXACT = (
@@ -48,7 +49,7 @@ def is_exact(env: gymnasium.Env[Any, Any]) -> bool:
 def inexact(envs: Iterable[Any]) -> Iterator[str]:
     """Yield a sentence for each class of environment or wrapper whose state is not known to be held completely."""
     seen = set()
-    for link in (link for env in envs for link in links(env)):
+    for link in (link for env in envs for link in _all_links(env)):
         kind = type(link)
         if kind not in seen and not kind.__module__.startswith(_EXACT if link is link.unwrapped else _EXACT_WRAPPERS):
             yield f"nobody has checked that all of the state of {kind.__module__}.{kind.__qualname__} is saved"
@@ -61,6 +62,9 @@ def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
     """Return the state of an environment and all its wrappers as data."""
     base = env.unwrapped
     state: dict[str, Any] = {"links": [_attributes(link) for link in links(env)]}
+    curriculum = _curriculum(env)
+    if curriculum is not None:
+        state["stage"] = curriculum.stage
     model, data = getattr(base, "model", None), getattr(base, "data", None)
     if type(base).__module__.startswith("gymnasium.envs.mujoco") and model is not None:
         state["mujoco"] = _mujoco_state(model, data)
@@ -73,6 +77,9 @@ def env_state(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
 
 def set_env_state(env: gymnasium.Env[Any, Any], state: dict[str, Any]) -> None:
     """Put a freshly made environment of the same kind into `state`; raises ValueError if its wrappers are others."""
+    curriculum = _curriculum(env)
+    if curriculum is not None:
+        curriculum.restore_stage(state["stage"])  # first: what follows is the state of that stage's environment
     chain = list(links(env))
     if len(chain) != len(state["links"]):
         raise ValueError(f"{env} has {len(chain)} links, the saved state {len(state['links'])}")
@@ -95,6 +102,18 @@ def links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
         if not isinstance(link, gymnasium.Wrapper):
             return
         link = link.env
+
+
+def _all_links(env: gymnasium.Env[Any, Any]) -> Iterator[Any]:
+    """Yield the links of an environment, and of what it becomes in later stages of a curriculum."""
+    yield from links(env)
+    curriculum = _curriculum(env)
+    for stage in () if curriculum is None else curriculum.stages:
+        yield from links(stage)
+
+
+def _curriculum(env: gymnasium.Env[Any, Any]) -> CurriculumEnv | None:
+    return next((link for link in links(env) if isinstance(link, CurriculumEnv)), None)
 
 
 def data_attributes(holder: Any) -> dict[str, Any]:

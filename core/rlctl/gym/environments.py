@@ -6,19 +6,20 @@ import contextlib
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
 
+from rlctl.config.curriculum import stage_envs
 from rlctl.errors import NotAvailableError, did_you_mean
+from rlctl.families import family_of
+from rlctl.gym.curriculum import CurriculumEnv
 from rlctl.gym.wrappers import wrap_env
 
 ENTRY_POINT_GROUP = "rlctl.envs"
 """Entry points of this group name modules whose import registers environments."""
-
-_PACKAGE_OF = {"ALE": "ale_py", "MiniGrid": "minigrid", "BabyAI": "minigrid", "minigrid": "minigrid"}
-"""Well-known namespaces and the module that registers them: gymnasium 1.x no longer finds such packages by itself."""
 
 
 def import_environments(env: Mapping[str, Any]) -> None:
@@ -34,11 +35,10 @@ def import_environments(env: Mapping[str, Any]) -> None:
                 f'env.imports: cannot import "{module}": {type(error).__name__}: {error}'
             ) from error
     _import_installed()
-    name = str(env.get("id") or "").rpartition(":")[2]
-    namespace = "ALE" if "NoFrameskip" in name else name.partition("/")[0].partition("-")[0]
-    if namespace in _PACKAGE_OF:
+    family = family_of(str(env.get("id") or ""))
+    if family is not None and family.registers is not None:  # gymnasium 1.x no longer finds such packages by itself
         with contextlib.suppress(ImportError):  # then gymnasium's own error names the environment
-            importlib.import_module(_PACKAGE_OF[namespace])
+            importlib.import_module(family.registers)
 
 
 @functools.cache
@@ -51,9 +51,14 @@ def _import_installed() -> None:
 def make_env(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """Make one environment of the configuration `env` (`RunConfig.env` as a mapping), in its wrappers.
 
-    `kwargs` are added to those of `gymnasium.make`. Raises NotAvailableError with the nearest known ids for an unknown
-    environment, or naming what is not installed; ConfigError for wrappers that cannot be put around it.
+    With a curriculum it is a `CurriculumEnv`, which is to be told of its stages: `Run.follow_curriculum`. `kwargs` are added
+    to those of `gymnasium.make`. Raises NotAvailableError with the nearest known ids for an unknown environment, or naming
+    what is not installed; ConfigError for wrappers that cannot be put around it.
     """
+    stages = stage_envs(env)
+    if stages:
+        # Each in wrappers of its own: around all of them, they would know no other than the first.
+        return CurriculumEnv([wrap_env(make_bare_env(stage, **kwargs), stage, counted=True) for stage in stages])
     return wrap_env(make_bare_env(env, **kwargs), env)
 
 
@@ -68,7 +73,9 @@ def make_bare_env(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, A
     except gymnasium.error.UnregisteredEnv as error:
         raise NotAvailableError(f'there is no environment "{env["id"]}".', hint=_nearest(str(env["id"]))) from error
     except gymnasium.error.DependencyNotInstalled as error:
-        raise NotAvailableError(f"{env['id']} needs a package that is not installed: {error}") from error
+        family = family_of(str(env["id"]), str(gymnasium.spec(str(env["id"])).entry_point))
+        hint = f"pip install '{family.install}'" if family is not None and family.install else None
+        raise NotAvailableError(f"{env['id']} needs a package that is not installed: {error}", hint=hint) from error
 
 
 def env_factory(env: Mapping[str, Any], **kwargs: Any) -> Callable[[], gymnasium.Env[Any, Any]]:
@@ -79,6 +86,9 @@ def env_factory(env: Mapping[str, Any], **kwargs: Any) -> Callable[[], gymnasium
 def _nearest(env_id: str) -> str | None:
     known = {spec_id: spec_id for spec_id in gymnasium.registry}
     hint = did_you_mean(env_id, known)
-    if hint is None or not hint.startswith("Did"):
-        hint = "If a package registers it, name that in env.imports (`--set env.imports=[package]`)."
-    return hint
+    if hint is not None and hint.startswith("Did"):
+        return hint
+    family = family_of(env_id)
+    if family is not None and any(importlib.util.find_spec(module) is None for module in family.needs):
+        return f"pip install '{family.install}'"
+    return "If a package registers it, name that in env.imports (`--set env.imports=[package]`)."

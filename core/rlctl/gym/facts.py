@@ -7,7 +7,9 @@ neither slow the command line down nor be able to break it.
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,11 @@ import gymnasium
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from rlctl.config.curriculum import stage_envs
 from rlctl.descriptors import ActionSpace, ObservationSpace
 from rlctl.errors import ConfigError, RlctlError
+from rlctl.gym.curriculum import different_spaces
+from rlctl.gym.env_state import inexact, links
 from rlctl.gym.environments import import_environments, make_env
 from rlctl.gym.values import plain
 
@@ -73,7 +78,58 @@ def _bound(bound: NDArray[Any]) -> Any:
 
 
 def facts_of(env: dict[str, Any]) -> dict[str, Any]:
-    """Return what `rlctl.compatibility.EnvFacts` holds, as data; a failure is a fact too."""
+    """Return what `rlctl.compatibility.EnvFacts` holds, as data; a failure is a fact too.
+
+    Of a curriculum they are those of the last stage, with the problems of all.
+    """
+    stages = stage_envs(env)
+    if not stages:
+        return _facts_of_one(env)
+    problems = list(_problems_of(env, stages))
+    return {"error": problems[0]["message"], "problems": problems} if problems else _facts_of_one(stages[-1])
+
+
+def _problems_of(env: dict[str, Any], stages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a Problem for each stage that cannot be made, or has other spaces than the first that can."""
+    first: tuple[int, Any] | None = None
+    for index, stage in enumerate(stages):
+        path = f"env.curriculum[{index}]"
+        facts = _facts_of_one(stage)
+        if "spec" not in facts:
+            where = _path_in_stage(path, facts.get("path", ""), len(env.get("wrappers") or ()))
+            message = f"{stage.get('id')}: {facts.get('error', 'it has several agents, and a policy plays one.')}"
+            yield {
+                "path": where,
+                "message": message,
+                "hint": facts.get("hint"),
+                "unavailable": facts.get("unavailable", True),
+            }
+            continue
+        made = make_env(stage)
+        different = None if first is None else different_spaces(made, first[1])
+        if different is not None:
+            assert first is not None
+            message = f"{stage['id']} has another {different[0]} space than env.curriculum[{first[0]}], {stages[first[0]]['id']}"
+            hint = "One policy plays all stages; env.wrappers, or a stage's own, may make their spaces the same."
+            yield {
+                "path": path,
+                "message": f"{message}: {_short(different[1])} and {_short(different[2])}.",
+                "hint": hint,
+            }
+        first = first or (index, made)  # its spaces outlive it
+        made.close()
+
+
+def _path_in_stage(path: str, found: str, common: int) -> str:
+    """Return where a problem of a stage stands: the wrappers of `env` come before those of the stage, and are so many."""
+    wrapper = re.fullmatch(r"env\.wrappers\[(\d+)\](.*)", found)
+    if wrapper is None:
+        return path
+    index = int(wrapper[1])
+    return found if index < common else f"{path}.env.wrappers[{index - common}]{wrapper[2]}"
+
+
+def _facts_of_one(env: dict[str, Any]) -> dict[str, Any]:
     try:
         made = make_env(env)
     except ConfigError as error:
@@ -99,6 +155,8 @@ def facts_of(env: dict[str, Any]) -> dict[str, Any]:
         "max_episode_steps": spec.max_episode_steps if spec else None,
         "spec": _spec(spec),
         "render_modes": _render_modes(made),
+        "wrappers": [type(link).__name__ for link in links(made) if link is not made.unwrapped],
+        "inexact": list(inexact([made])),
     }
     made.close()
     return facts

@@ -18,14 +18,17 @@ _KEY = "rlctl.episode"
 """What an episode was before the wrappers, in the info of its last step; a key of our own meets no other statistics."""
 
 
-def wrap_env(made: gymnasium.Env[Any, Any], config: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+def wrap_env(
+    made: gymnasium.Env[Any, Any], config: Mapping[str, Any], *, counted: bool = False
+) -> gymnasium.Env[Any, Any]:
     """Return `made` inside the wrappers of `config` (`RunConfig.env` as a mapping), the first one innermost.
 
-    Below them stands what counts rewards and steps as the environment gives them. Raises ConfigError, with the place and
+    Below them stands what counts rewards and steps as the environment gives them; if `counted`, also where there are none.
+    Raises ConfigError, with the place and
     what is near, for what cannot be imported, takes other arguments, or is no wrapper.
     """
     entries = wrapper_entries(config)
-    if not entries:
+    if not entries and not counted:
         return made
     wrapped: gymnasium.Env[Any, Any] = RecordEpisodeStatistics(made, stats_key=_KEY)
     try:

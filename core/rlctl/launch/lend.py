@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from rlctl.config.curriculum import final_env
 from rlctl.config.layers import Layer
 from rlctl.config.schema import EarlyStoppingConfig, EvaluationConfig
 from rlctl.descriptors import Mode
@@ -106,7 +107,10 @@ def prepare_target(target: Target, env: Mapping[str, Any], device: str | None, r
 
     `report` is told what has changed since the checkpoint was saved.
     """
-    prepared = prepare([Layer(target.what, dict(target.config)), *_overrides(env, device)], discover(), report)
+    config = dict(target.config)
+    if isinstance(config.get("env"), Mapping):
+        config["env"] = final_env(config["env"])  # a policy is measured and shown where its curriculum ends
+    prepared = prepare([Layer(target.what, config), *_overrides(env, device)], discover(), report)
     if prepared.problems:
         return prepared
     assert prepared.worker is not None

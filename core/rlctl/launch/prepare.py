@@ -13,6 +13,7 @@ from attrs import define, field
 from rlctl.compatibility import EnvFacts, check_fit
 from rlctl.config.check import check_values, numbers_that_are_none, structure, with_defaults
 from rlctl.config.combinations import impossible_combinations
+from rlctl.config.curriculum import final_id
 from rlctl.config.layers import Layer, Merged, merge
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
@@ -162,7 +163,9 @@ def _preset(prepared: Prepared, said: Merged) -> Layer:
     algorithm = prepared.algorithm
     if algorithm is None or prepared.worker is None:
         return Layer("default", {})
-    values: dict[str, Any] = {"algo": algorithm.name, "env": {"id": algorithm.default_env}}
+    env = said.values.get("env")
+    last = final_id(env.get("curriculum")) if isinstance(env, dict) else None
+    values: dict[str, Any] = {"algo": algorithm.name, "env": {"id": last or algorithm.default_env}}
     if said.values.get("total_episodes") is None:
         values["total_timesteps"] = algorithm.default_total_timesteps
     return Layer(f"{prepared.worker.descriptor.name}/{algorithm.name}", values)
@@ -273,6 +276,7 @@ def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
             kwargs=dict(config.env.kwargs),
             imports=list(config.env.imports),
             wrappers=list(config.env.wrappers),
+            curriculum=list(config.env.curriculum),
         ),
         hyperparameters=with_defaults(config.hyperparameters, parameters),
         callbacks=callbacks,

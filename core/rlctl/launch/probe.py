@@ -14,17 +14,48 @@ from typing import Any
 import attrs
 
 from rlctl.compatibility import EnvFacts
+from rlctl.config.curriculum import curriculum_problems
 from rlctl.config.schema import EnvConfig
 from rlctl.config.wrappers import wrapper_problems
+from rlctl.errors import NotAvailableError
+from rlctl.requirements import all_missing
 
 
 def probe_configured(env: EnvConfig) -> EnvFacts | None:
-    """Return what a configured environment is; None if that is not known, because its wrappers have not the right form."""
+    """Return what a configured environment is; None if that is not known, because its wrappers have not the right form.
+
+    Of a curriculum that has not the right form, the environment without it is looked at.
+    """
     said = attrs.asdict(env)
+    if any(curriculum_problems(env.curriculum, env.id)):
+        said["curriculum"] = []
     if not any(wrapper_problems(env.wrappers)):
         return probe_env(said)
-    bare = probe_env({**said, "wrappers": []})
+    bare = probe_env({**said, "wrappers": [], "curriculum": []})
     return bare if bare.error else None
+
+
+def list_envs() -> dict[str, Any]:
+    """Return what `rlctl.gym.listing` writes, `envs` and `families`; raises NotAvailableError where it cannot."""
+    lacking = all_missing(["gymnasium"])
+    if lacking:
+        raise NotAvailableError("; ".join(lacking) + ".", hint="pip install 'rlctl[gym]'")
+    with tempfile.TemporaryDirectory(prefix="rlctl-") as folder:
+        answer = Path(folder) / "envs.json"
+        process = _run("rlctl.gym.listing", answer)
+        if answer.is_file():
+            listed: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+            return listed
+    raise NotAvailableError(f"the environments cannot be listed: {process.stderr.decode(errors='replace').strip()}")
+
+
+def _run(module: str, *paths: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a module in a process that opens no window; raises TimeoutExpired after two minutes."""
+    command = [sys.executable, "-m", module, *map(str, paths)]
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, env=environment, check=False
+    )
 
 
 def probe_env(env: dict[str, Any]) -> EnvFacts:
@@ -32,12 +63,8 @@ def probe_env(env: dict[str, Any]) -> EnvFacts:
     with tempfile.TemporaryDirectory(prefix="rlctl-") as folder:
         asked, answer = Path(folder) / "env.json", Path(folder) / "facts.json"
         asked.write_text(json.dumps(env, default=str), encoding="utf-8")
-        command = [sys.executable, "-m", "rlctl.gym.facts", str(asked), str(answer)]
-        environment = {**os.environ, "SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
         try:
-            process = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, env=environment, check=False
-            )
+            process = _run("rlctl.gym.facts", asked, answer)
         except subprocess.TimeoutExpired:
             return EnvFacts(error=f"{env['id']} could not be made within 120 s.")
         if answer.is_file():

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from attrs import define, field
 
+from rlctl.config.curriculum import final_env
 from rlctl.evaluations import (
     MAX_NUM_ENVS,
     EvaluatedEpisode,
@@ -115,7 +116,7 @@ def _passed(every: int | None, before: int, now: int) -> bool:
 
 def training_request(config: Mapping[str, Any]) -> EvaluationRequest:
     """Return what an evaluation during training measures, from the run's effective configuration."""
-    said, env = config["evaluation"], dict(config["env"])
+    said, env = config["evaluation"], final_env(config["env"])
     count, first = said["episodes"], said["seed"]
     own = evaluation_seeds(config["seed"], count, num_envs=env["num_envs"])
     if said["max_episode_steps"] is not None:

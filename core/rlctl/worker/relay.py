@@ -10,7 +10,18 @@ from typing import Any, TextIO
 import attrs
 
 from rlctl.evaluations import Evaluation
-from rlctl.events import CheckpointSaved, Episode, Failure, Metrics, Progress, Result, RunInfo, json_safe, restored
+from rlctl.events import (
+    CheckpointSaved,
+    Episode,
+    Failure,
+    Metrics,
+    Progress,
+    Result,
+    RunInfo,
+    StageChanged,
+    json_safe,
+    restored,
+)
 from rlctl.hooks import hookimpl
 from rlctl.runs.files import LineReader
 from rlctl.worker.dispatch import Dispatcher
@@ -19,6 +30,7 @@ RELAYED = (
     "rlctl_training_started",
     "rlctl_step",
     "rlctl_episode_ended",
+    "rlctl_stage_changed",
     "rlctl_metrics",
     "rlctl_checkpoint_saved",
     "rlctl_evaluation_ended",
@@ -45,6 +57,10 @@ class RelayWriter:
     @hookimpl
     def rlctl_episode_ended(self, episode: Episode) -> None:
         self._write("rlctl_episode_ended", episode.to_json() | {"seconds": episode.seconds})
+
+    @hookimpl
+    def rlctl_stage_changed(self, stage: StageChanged) -> None:
+        self._write("rlctl_stage_changed", attrs.asdict(stage))
 
     @hookimpl
     def rlctl_metrics(self, metrics: Metrics) -> None:
@@ -95,6 +111,8 @@ class RelayReader:
                 self._step(Progress(**restored(data)))
             elif hook == "rlctl_episode_ended":
                 self._dispatcher.call(hook, episode=Episode.from_json(data))
+            elif hook == "rlctl_stage_changed":
+                self._dispatcher.call(hook, stage=StageChanged(**data))
             elif hook == "rlctl_metrics":
                 self._dispatcher.call(hook, metrics=Metrics.from_json(data))
             elif hook == "rlctl_checkpoint_saved":

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rlctl.errors import RlctlError
 from rlctl.evaluations import Evaluation
-from rlctl.events import Episode, Metrics, Progress, RunInfo
+from rlctl.events import Episode, Metrics, Progress, RunInfo, StageChanged
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
 from rlctl.worker.beginning import Beginning, Resumed, Weights
+from rlctl.worker.curriculum import progress_of
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.early_stopping import stops_after_episode
 from rlctl.worker.evaluating import Evaluator
@@ -71,6 +72,8 @@ class Run:
         self.evaluator = evaluator
         self._beginning = beginning
         self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
+        self._curriculum = progress_of(self.env)
+        self._tell_environments: Callable[[int], object] | None = None
         self._dispatcher = dispatcher
         self._returns: deque[float] = deque(maxlen=100)
         self._pace = Pace()
@@ -87,6 +90,13 @@ class Run:
         if self._saver is not None:
             self._saver.state = state
 
+    def follow_curriculum(self, tell: Callable[[int], object]) -> None:
+        """Say how the environments of the training are told of a stage: `tell(stage)` calls `enter_stage` of each.
+
+        Call it before `restore`; without `env.curriculum`, `tell` is never called.
+        """
+        self._tell_environments = tell
+
     @property
     def resume_path(self) -> Path | None:
         """The folder of the checkpoint that `restore` will read; None for a new run, and once it has been read."""
@@ -99,6 +109,10 @@ class Run:
         Returns whether the run is resumed; a new one may have got weights to begin with.
         """
         beginning, self._beginning = self._beginning, None
+        if self._curriculum is not None and self._tell_environments is None:
+            raise RlctlError(
+                f"{self.info.worker} does not follow a curriculum: it does not call `run.follow_curriculum`"
+            )
         if self.evaluator is not None and self._state is not None and self.step == 0:
             with self._state.policy(self.seed):  # what cannot be lent is better known now than after hours
                 pass
@@ -115,6 +129,9 @@ class Run:
         self._state.read_state(beginning.checkpoint.path)
         self.step, self.episodes = int(data["step"]), int(data["episodes"])
         self._returns.extend(map(float, data["returns"]))  # those that are no JSON stand there as "nan" and "inf"
+        if self._curriculum is not None and self._tell_environments is not None:
+            self._curriculum.set_state(data["curriculum"])
+            self._tell_environments(self._curriculum.index)
         self._pace.resume(float(data["seconds"]), self.step)
         if self._saver is not None:
             self._saver.resumed_from(beginning.checkpoint, self._pace.seconds())
@@ -141,7 +158,9 @@ class Run:
         if self._saver is None or self._beginning is not None:
             return None
         returns = [value if math.isfinite(value) else repr(value) for value in self._returns]
-        counters = {"step": self.step, "episodes": self.episodes, "returns": returns}
+        counters: dict[str, Any] = {"step": self.step, "episodes": self.episodes, "returns": returns}
+        if self._curriculum is not None:
+            counters["curriculum"] = self._curriculum.state()
         seconds = self._pace.seconds()
         return self._saver.save({**counters, "seconds": round(seconds, 3)}, seconds, reason)
 
@@ -209,9 +228,20 @@ class Run:
         return not self._is_awaited
 
     def record_episode(
-        self, episode_return: float, length: int, *, env_index: int = 0, step: int | None = None
+        self,
+        episode_return: float,
+        length: int,
+        *,
+        env_index: int = 0,
+        step: int | None = None,
+        stage: int | None = None,
     ) -> Episode:
-        """Report a finished training episode, and return it: undiscounted return, length in that environment's steps."""
+        """Report a finished training episode, and return it: undiscounted return, length in that environment's steps.
+
+        In a curriculum, `stage` is what `rlctl.gym.curriculum.stage_of` says of it; None: the one that the run has reached.
+        """
+        if stage is None and self._curriculum is not None:
+            stage = self._curriculum.index
         episode = Episode(
             index=self.episodes,
             step=self.step if step is None else int(step),
@@ -219,13 +249,42 @@ class Run:
             length=int(length),
             env_index=int(env_index),
             seconds=self._pace.seconds(),
+            stage=stage,
         )
         self.episodes += 1
         self._returns.append(episode.episode_return)
         if self._early_stopping is not None and self.stop is None:
             self.stop = early_stop(stops_after_episode(self._early_stopping, episode.step, self._returns))
         self._dispatcher.call("rlctl_episode_ended", episode=episode)
+        self._follow(episode)
         return episode
+
+    def _follow(self, episode: Episode) -> None:
+        """Begin the next stage of the curriculum if the last one is over with this episode; after the last the run is."""
+        curriculum, tell = self._curriculum, self._tell_environments
+        reason = None if curriculum is None else curriculum.after(episode)
+        if curriculum is None or tell is None or reason is None:
+            return
+        if curriculum.is_last:
+            self.stop = self.stop or Stop("curriculum", f"the last stage of the curriculum is over: {reason}")
+            return
+        stage = curriculum.advance(episode.step)
+        tell(curriculum.index)
+        changed = StageChanged(step=episode.step, stage=curriculum.index, env_id=stage.env_id, reason=reason)
+        append_event(
+            self.directory.events,
+            "stage_changed",
+            step=changed.step,
+            stage=changed.stage,
+            env_id=changed.env_id,
+            reason=reason,
+        )
+        print(
+            f"rlctl: step {changed.step}: {reason}; env.curriculum[{changed.stage}], {stage.env_id}",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._dispatcher.call("rlctl_stage_changed", stage=changed)
 
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
         """Report scalars under rlctl's names (docs/metrics.md) or, for a library's own, `backend/<its tag>`."""

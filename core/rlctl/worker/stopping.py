@@ -9,7 +9,7 @@ from attrs import frozen
 class Stop:
     """Why training is to end.
 
-    `kind`: `timesteps` or `episodes` (budget), `early_stopping`, `hook` (a callback's wish), `request` (all others).
+    `kind`: `timesteps` or `episodes` (budget), `curriculum`, `early_stopping`, `hook` (a callback's wish), `request` (all others).
     """
 
     kind: str

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Places = NDArray[np.intp]
 
 _BLUE, _ORANGE, _PURPLE, _GREEN, _RED = "#33669a", "#e07b22", "#8e4585", "#3a8a4d", "#cc2233"
+_GREY = "#555555"
 _PANELS = {
     "train/loss": ("loss", _PURPLE),
     "train/policy_loss": ("policy loss", _PURPLE),
@@ -64,8 +65,9 @@ class Curves:
 def figure(directory: Path, title: str = "", window: int = 100) -> Figure | None:
     """Return the curves of the run in `directory`, a panel for each kind of data; None when it left none.
 
-    Read are episodes.jsonl, evaluations.jsonl and metrics.jsonl, as far as they are there. What is not finite is no point
-    of a curve, but marked at the bottom of its panel.
+    Read are episodes.jsonl, evaluations.jsonl and metrics.jsonl, as far as they are there, and the changes of a curriculum's
+    stage from events.jsonl: a vertical line each. What is not finite is no point of a curve, but marked at the bottom of its
+    panel.
     """
     episodes, evaluations, metrics = _Points(), _Points(), {name: _Points() for name in _PANELS}
     for episode in episodes_of(read_lines(directory / "episodes.jsonl")):
@@ -75,7 +77,10 @@ def figure(directory: Path, title: str = "", window: int = 100) -> Figure | None
     for reported in _metrics_of(read_lines(directory / "metrics.jsonl")):
         for name in reported.values.keys() & _PANELS:
             metrics[name].add(reported.step, reported.values[name])
-    return _draw(title, window, episodes, evaluations, {name: points for name, points in metrics.items() if points})
+    changes = _stage_changes(read_lines(directory / "events.jsonl"))
+    return _draw(
+        title, window, episodes, evaluations, {name: points for name, points in metrics.items() if points}, changes
+    )
 
 
 # ---- data ----------------------------------------------------------------------------------------------------------
@@ -124,6 +129,18 @@ def _metrics_of(lines: Iterable[Mapping[str, Any]]) -> Iterator[Metrics]:
         yield metrics
 
 
+def _stage_changes(lines: Iterable[Mapping[str, Any]]) -> list[float]:
+    """Return the steps at which stages of a curriculum began; those after a checkpoint that was resumed are forgotten."""
+    steps: list[float] = []
+    for line in lines:
+        step = _number(line.get("step"))
+        if line.get("type") == "run_resumed":
+            steps = [known for known in steps if known <= step]
+        elif line.get("type") == "stage_changed" and abs(step) < _LARGEST:
+            steps.append(step)
+    return steps
+
+
 def _visible(values: Numbers) -> Places:
     """Return the places of what can be seen of a long line: the least and the greatest of each of many short stretches."""
     import numpy as np
@@ -150,7 +167,12 @@ def _moving_mean(values: Numbers, window: int) -> tuple[Places, Numbers]:
 
 
 def _draw(
-    title: str, window: int, episodes: _Points, evaluations: _Points, metrics: Mapping[str, _Points]
+    title: str,
+    window: int,
+    episodes: _Points,
+    evaluations: _Points,
+    metrics: Mapping[str, _Points],
+    changes: Iterable[float],
 ) -> Figure | None:
     heights = [3.6] * bool(episodes or evaluations) + [1.7] * len(metrics)
     if not heights:
@@ -168,6 +190,9 @@ def _draw(
     for panel, (name, points) in zip(panels[len(heights) - len(metrics) :], metrics.items(), strict=True):
         _draw_metric(panel, *_PANELS[name], points)
     for panel in panels:
+        for number, step in enumerate(changes):
+            label = "next stage of the curriculum" if number == 0 and panel is panels[0] else None
+            panel.axvline(step, color=_GREY, linestyle=":", linewidth=1.2, label=label)
         _finish(panel)
     panels[-1].set_xlabel("environment steps")
     panels[-1].set_xlim(left=0)

@@ -47,6 +47,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             upstream="cleanrl",
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
+            curriculum=True,
             setup="rlctl_cleanrl.setup:setup",
             sources=_sources(),
             remove_source="rlctl_cleanrl.setup:remove",
@@ -79,13 +80,14 @@ def rlctl_check_run(config: RunConfig, worker: WorkerDescriptor, env: EnvFacts |
         return
     if config.device == "mps":
         yield Problem("device", "CleanRL's scripts know cpu and cuda, got mps.", "Use --device cpu.")
-    if config.env.wrappers:
-        yield from _unwrappable(config.algo or _DEFAULT)
+    for setting in ("wrappers", "curriculum"):
+        if getattr(config.env, setting):
+            yield from _unwrappable(config.algo or _DEFAULT, f"env.{setting}")
     yield from _unfit(config, env)
 
 
-def _unwrappable(algorithm: str) -> Iterator[Problem]:
-    """Yield a problem for a script whose environments `gymnasium.make` does not make."""
+def _unwrappable(algorithm: str, path: str) -> Iterator[Problem]:
+    """Yield a problem, at `path`, for a script whose environments `gymnasium.make` does not make."""
     from rlctl_cleanrl.index import indexed_scripts, split_algorithm
 
     source, name = split_algorithm(algorithm)
@@ -95,7 +97,7 @@ def _unwrappable(algorithm: str) -> Iterator[Problem]:
             message = (
                 f"{name}.py has its environments made by {maker}, and not by gymnasium.make: they cannot be wrapped."
             )
-            yield Problem("env.wrappers", message, "Leave them out, or take another script.")
+            yield Problem(path, message, "Leave it out, or take another script.")
 
 
 def _sources() -> list[dict[str, Any]]:

@@ -19,11 +19,13 @@ from gymnasium import spaces
 from safetensors.torch import load_file
 from torch import nn
 
+from rlctl.gym.curriculum import CurriculumEnv
 from rlctl.gym.env_state import (
     data_attributes,
     env_state,
     inexact,
     is_data,
+    links,
     set_env_state,
     set_space_generator,
     space_generators,
@@ -135,6 +137,15 @@ class ScriptState:
             if source is not None:
                 module.load_state_dict(networks[source].state_dict())
         self._exploration_step = int(self.script["args"].total_timesteps)
+
+    def stage_of(self, index: int) -> int | None:
+        """Return the stage of a curriculum that an environment of the training is in; None without one.
+
+        To be asked when its episode has ended, and before it is reset.
+        """
+        envs = [envs.envs[index] for envs in self._vector_envs().values() if index < len(envs.envs)]
+        found = (link for env in envs for link in links(env) if isinstance(link, CurriculumEnv))
+        return next((link.stage for link in found), None)
 
     def _envs(self) -> list[Any]:
         return [env for envs in self._vector_envs().values() for env in envs.envs]

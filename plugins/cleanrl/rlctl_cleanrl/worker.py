@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
-import gymnasium
 import torch
 
 from rlctl import Run
-from rlctl.gym.environments import import_environments
-from rlctl.gym.wrappers import wrap_env
 from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_cleanrl.agents import NETWORK
-from rlctl_cleanrl.fitting import fitted
 from rlctl_cleanrl.index import split_algorithm
 from rlctl_cleanrl.launcher import find_main_loop, run_script
+from rlctl_cleanrl.making import ConfiguredEnvironments
 from rlctl_cleanrl.models import write_model
 from rlctl_cleanrl.networks import network_class
-from rlctl_cleanrl.observations import Change, Needs, needs_of
+from rlctl_cleanrl.observations import needs_of
 from rlctl_cleanrl.scripts import Script, to_argv
 from rlctl_cleanrl.sources import Source, load_scripts
 from rlctl_cleanrl.state import ScriptState
@@ -61,10 +57,11 @@ class CleanrlWorker:
             run.use_device(script_device(run.device))
         network = run.hyperparameters.get("network")
         agent = None if network is None else network_class(network)
-        _prepare_env(run, needs_of(attrs.asdict(script), network))
+        environments = ConfiguredEnvironments(run, needs_of(attrs.asdict(script), network))
+        environments.install()
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
-        observer = _Observer(run, script)
+        observer = _Observer(run, script, environments)
         ended = run_script(
             script.path,
             to_argv(script, arguments(run, script)),
@@ -111,45 +108,12 @@ def script_device(name: str) -> torch.device:
     return device
 
 
-def _prepare_env(run: Run, needs: Needs | None) -> None:
-    """Let the script's `make(env_id)` give the configured environment: arguments go into this process's registry.
-
-    `needs` is what its observations must be; None: the script sees to that itself.
-    """
-    import_environments(run.env)
-    spec = gymnasium.spec(run.info.env_id)
-    spec.kwargs.update(run.env.get("kwargs") or {})
-    if run.env.get("max_episode_steps") is not None:
-        spec.max_episode_steps = run.env["max_episode_steps"]
-    if run.env.get("wrappers") or needs is not None:
-        gymnasium.make = _wrapping(gymnasium.make, run, needs)
-
-
-def _wrapping(make: Callable[..., Any], run: Run, needs: Needs | None) -> Callable[..., Any]:
-    """Return `gymnasium.make` that puts wrappers around the run's environment, and leaves any other as it is.
-
-    They are the configuration's, and around them those that make observations what is needed. Not by the registry's own
-    list of wrappers: gymnasium passes over that where an environment brings some itself.
-    """
-
-    def tell(change: Change) -> None:
-        run.declare("observations_changed", f"observations: {change.words}", steps=list(change.steps))
-
-    def wrapping(id: Any, *arguments: Any, **kwargs: Any) -> Any:  # noqa: A002 - gymnasium's name
-        made = make(id, *arguments, **kwargs)
-        if id != run.env["id"]:
-            return made
-        wrapped = wrap_env(made, run.env)
-        return wrapped if needs is None else fitted(wrapped, needs, tell)
-
-    return wrapping
-
-
 class _Observer:
     """Turns what a script does into what a run reports."""
 
-    def __init__(self, run: Run, script: Script) -> None:
+    def __init__(self, run: Run, script: Script, environments: ConfiguredEnvironments) -> None:
         self._run = run
+        self._environments = environments
         # Where the loop's variable is global_step, it is the number of the step; others count steps taken.
         loop = find_main_loop(script.path.read_text(encoding="utf-8"))
         self._offset = 1 if loop.variable == "global_step" else 0
@@ -165,6 +129,7 @@ class _Observer:
         self.flush()
         self._state.iterations += 1
         if not self._state.script:
+            self._environments.begun = True
             self._state.script = script
             for reason in self._state.limits():
                 self._run.limit_resume(reason)
@@ -178,7 +143,8 @@ class _Observer:
 
     def episode(self, episode_return: float, length: int, env_index: int, global_step: int) -> None:
         """Report a finished episode of one of the script's environments."""
-        self._run.record_episode(episode_return, length, env_index=env_index, step=global_step + self._offset)
+        step, stage = global_step + self._offset, self._state.stage_of(env_index)
+        self._run.record_episode(episode_return, length, env_index=env_index, step=step, stage=stage)
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Collect a scalar; those of one step become one record."""

@@ -84,6 +84,8 @@ def _contradictions(settings: Mapping[str, Any]) -> _Found:
 def _wrapped(settings: Mapping[str, Any], config: RunConfig) -> _Found:
     if settings["vectorization"] == "native" and config.env.wrappers:
         yield "vectorization", "native steps all at once, env.wrappers go around single ones.", "Set it to auto."
+    if settings["vectorization"] == "native" and config.env.curriculum:
+        yield "vectorization", "native steps all at once, env.curriculum changes them one by one.", "Set it to auto."
 
 
 def _exploration(settings: Mapping[str, Any]) -> _Found:

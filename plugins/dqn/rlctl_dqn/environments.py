@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlctl import RlctlError, Run
+from rlctl.gym.curriculum import stage_of
 from rlctl.gym.env_state import env_state, inexact, set_env_state
 from rlctl_dqn.observations import ACTION_MASK, frames_of, layout_of, mask_of, stacked_masks
 from rlctl_dqn.replay_buffer import ReplayBuffer
@@ -62,6 +63,8 @@ class Environments(abc.ABC):
         """Whether all numbers of the observations are finite."""
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)
+        self._stages: list[int | None] = [None] * num_envs
+        """In a curriculum, the stage of the episode that has ended last in each."""
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -77,6 +80,10 @@ class Environments(abc.ABC):
 
         `before` steps had been taken before it; returns how many are now. It comes back when an episode has ended.
         """
+
+    def enter_stage(self, stage: int) -> None:
+        """Tell all of them of the stage of a curriculum; those that can have one do."""
+        raise NotImplementedError(f"{self.way} environments have no curriculum")
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""
@@ -126,7 +133,9 @@ class Environments(abc.ABC):
             buffer.add(before, action, reward, observation, terminated, truncated, index, mask, next_mask)
         self._returns[index] += reward
         self._lengths[index] += 1
-        if not ended:
+        if ended:
+            self._stages[index] = stage_of(info) if info else None
+        else:
             self.observations[index] = observation
             self._masks[index] = next_mask
         return ended
@@ -150,7 +159,7 @@ class Environments(abc.ABC):
     def _report(self, index: int, step: int) -> None:
         """Report the episode that has ended in one environment."""
         total, length = float(self._returns[index]), int(self._lengths[index])
-        self._run.record_episode(total, length, env_index=index, step=step)
+        self._run.record_episode(total, length, env_index=index, step=step, stage=self._stages[index])
         self._returns[index], self._lengths[index] = 0.0, 0
 
     def _note(self, before: Any, reward: float, after: Any, index: int, step: int) -> bool:
@@ -193,6 +202,11 @@ class SyncEnvironments(Environments):
                     self._report(index, step)
                     self._begin(index, *self._envs[index].reset())
         return step
+
+    def enter_stage(self, stage: int) -> None:
+        """Tell all of them of the stage of a curriculum."""
+        for env in self._envs:
+            env.get_wrapper_attr("enter_stage")(stage)
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from rlctl import NotAvailableError, Run
+from rlctl.gym.curriculum import STAGE
 from rlctl.gym.env_state import env_state, inexact, set_env_state
 from rlctl.gym.environments import import_environments
 from rlctl_dqn.environments import Act, Environments, SyncEnvironments
@@ -26,12 +27,13 @@ def native(env: Mapping[str, Any], num_envs: int, *, required: bool) -> Vector |
     """Return gymnasium's vectorised class of this environment, `num_envs` of them; None if there is none that fits.
 
     It fits if it takes the environment's arguments, observes float32 vectors, and resets an ended one in the next step, and
-    if there are no wrappers, which are for single ones. Raises NotAvailableError, if it is `required`, with what does not fit.
+    if there are no wrappers and no curriculum, which are for single ones. Raises NotAvailableError, if it is `required`, with
+    what does not fit.
     """
     import_environments(env)
     reason = f"{env['id']} has no vectorised class of its own"
-    if env.get("wrappers"):
-        reason = "env.wrappers go around single environments"
+    if env.get("wrappers") or env.get("curriculum"):
+        reason = "env.wrappers and env.curriculum are for single environments"
     elif env["id"] in gymnasium.registry and gymnasium.spec(env["id"]).vector_entry_point is not None:
         arguments = dict(env.get("kwargs") or {})
         if env.get("max_episode_steps") is not None:
@@ -140,6 +142,10 @@ class AsyncEnvironments(Environments):
                 self._begin(index, observations[index], _of(infos, index))
         return after
 
+    def enter_stage(self, stage: int) -> None:
+        """Tell all of them of the stage of a curriculum."""
+        self._vector.call("enter_stage", stage)
+
     def state(self) -> dict[str, Any]:
         """Return everything as data."""
         return {**super().state(), "envs": list(self._vector.call("state"))}
@@ -181,7 +187,7 @@ def _in_process(env: Mapping[str, Any], index: int) -> gymnasium.Env[Any, Any]:
 
 def _of(infos: Mapping[str, Any], index: int) -> dict[str, Any]:
     """Return what batched infos say of one environment: `_name` says for which of them there is a `name`."""
-    return {name: infos[name][index] for name in (ACTION_MASK,) if name in infos and infos[f"_{name}"][index]}
+    return {name: infos[name][index] for name in (ACTION_MASK, STAGE) if name in infos and infos[f"_{name}"][index]}
 
 
 def make_environments(run: Run, vectorization: str, *, checked: bool, one_by_one: bool) -> Environments:

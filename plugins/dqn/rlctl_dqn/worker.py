@@ -66,6 +66,7 @@ class Training:
         settings = self.settings
         checked, one_by_one = settings.on_nan != "ignore", settings.n_step > 1
         self.envs = make_environments(run, settings.vectorization, checked=checked, one_by_one=one_by_one)
+        run.follow_curriculum(self.envs.enter_stage)
         exploring, replaying = np.random.SeedSequence(run.seed).spawn(2)
         self._exploring = Uniforms(exploring, 2 * len(self.envs))
         self._replaying = Uniforms(replaying, settings.batch_size)

@@ -93,6 +93,10 @@ class TrainingEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Return why the state of this environment may not be all of it."""
         return list(inexact([self.env]))
 
+    def rlctl_enter_stage(self, stage: int) -> None:
+        """Be told of the stage of a curriculum."""
+        self.env.get_wrapper_attr("enter_stage")(stage)
+
     def rlctl_state(self) -> dict[str, Any]:
         """Return the state as data."""
         return {"env": env_state(self.env)}
@@ -110,7 +114,7 @@ def _monitored(env: Mapping[str, Any], *, masked: bool) -> gymnasium.Env[Any, An
     made = make_env(env)
     if masked:
         made = ActionMasks(made)
-    return made if env.get("wrappers") else Monitor(made)
+    return made if unwrapped_statistics(made) is not None else Monitor(made)
 
 
 # ---- each in a process ---------------------------------------------------------------------------------------------

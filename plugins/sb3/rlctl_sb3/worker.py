@@ -6,6 +6,7 @@ import rlctl_sb3.lean_import  # noqa: F401 - before all other imports, as they i
 
 # isort: split
 import contextlib
+import functools
 import importlib
 from typing import Any
 
@@ -15,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 
 from rlctl import Run
+from rlctl.gym.curriculum import stage_of
 from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.algorithms import ALGORITHMS, MASKED
 from rlctl_sb3.environments import make_environments
@@ -51,6 +53,7 @@ class Sb3Worker:
         limit_threads(run.threads)
         name = run.info.algo
         envs = make_environments(run)
+        run.follow_curriculum(functools.partial(envs.env_method, "rlctl_enter_stage"))
         require_goals(run.hyperparameters, envs.observation_space, run.info.env_id)
         known = ALGORITHMS[name]
         algorithm: type[BaseAlgorithm] = getattr(importlib.import_module(known.package), known.cls)
@@ -142,15 +145,17 @@ class _RunCallback(BaseCallback):
         for index, done in enumerate(self.locals.get("dones", ())):  # for a few environments faster than numpy
             if not done:
                 continue
-            episode = self.locals["infos"][index].get("episode")
+            info = self.locals["infos"][index]
+            episode = info.get("episode")
             if episode is not None:
-                self.report(episode["r"], episode["l"], index)
+                self.report(episode["r"], episode["l"], index, stage_of(info))
         run.advance(self.num_timesteps, safe=False)
         return True
 
-    def report(self, total: float, length: int, env_index: int = 0) -> None:
+    def report(self, total: float, length: int, env_index: int = 0, stage: int | None = None) -> None:
         """Report an episode that has ended."""
-        episode = self.run.record_episode(total, length, env_index=env_index, step=self.model.num_timesteps)
+        step = self.model.num_timesteps
+        episode = self.run.record_episode(total, length, env_index=env_index, step=step, stage=stage)
         self._monitor.add(env_index, total, length, episode.seconds)
 
 

@@ -122,6 +122,18 @@ def test_numbers_are_grouped_by_thousands(tmp_path):
 # ---- returns -------------------------------------------------------------------------------------------------------
 
 
+def test_a_new_stage_of_a_curriculum_is_a_vertical_line_in_each_panel(tmp_path):
+    """Those after a checkpoint from which the run went on are told anew."""
+    leave(tmp_path, "episodes.jsonl", episodes([3, 1, 2]))
+    leave(tmp_path, "metrics.jsonl", metrics({"train/loss": 1.0}, {"train/loss": 2.0}))
+    told = [("stage_changed", 20), ("stage_changed", 90), ("run_resumed", 50), ("stage_changed", 100)]
+    leave(tmp_path, "events.jsonl", [{"type": kind, "step": step} for kind, step in told])
+    for axes in figure(tmp_path).axes:
+        dotted = [drawn for drawn in axes.lines if drawn.get_linestyle() == ":"]
+        assert [drawn.get_xdata()[0] for drawn in dotted] == [20, 100]
+    assert "next stage of the curriculum" in labels(figure(tmp_path).axes[0])
+
+
 def test_every_return_is_drawn_at_its_step(tmp_path):
     """The thin line has each training episode, at the step where it ended."""
     leave(tmp_path, "episodes.jsonl", episodes([3, 1, 2]))

@@ -55,6 +55,30 @@ def reasons(problems: Iterable[Problem]) -> dict[str, str]:
     return {problem.path: f"{problem.message} {problem.hint or ''}".strip() for problem in problems}
 
 
+# ---- curricula -----------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_becomes_a_curriculum(made: Made) -> None:
+    """The same stages; one without an end gets MOSAIC's, the last one none, and what else is said of a stage is named."""
+    schedule = [
+        {"env_id": "BabyAI-GoToObj-v0", "steps": 200, "episode_return": 0.9},
+        {"env_id": "BabyAI-GoToLocal-v0", "colour": "red"},
+        {"env_id": "BabyAI-GoTo-v0", "episodes": 5},
+    ]
+    config = made({**FLAT, "extras": {"curriculum_schedule": schedule}})
+    assert config.unusable == []
+    assert config.config["env"] == {
+        "curriculum": [
+            {"env_id": "BabyAI-GoToObj-v0", "steps": 200, "episode_return": 0.9},
+            {"env_id": "BabyAI-GoToLocal-v0", "steps": 100_000},
+            {"env_id": "BabyAI-GoTo-v0"},
+        ]
+    }
+    at = "extras.curriculum_schedule"
+    assert {"env_id", f"{at}[1].colour", f"{at}[2].episodes"} <= set(reasons(config.left_out))
+    assert {f"{at}[1]", f"{at}[0].episode_return"} <= set(reasons(config.changed))
+
+
 # ---- the example ---------------------------------------------------------------------------------------------------
 
 
@@ -371,7 +395,8 @@ def test_stepping_for_another_program_is_answered_with_the_command_that_does_it(
         ({"mode": "interactive"}, "extras.mode", "trains nothing"),
         ({"mode": "evaluate"}, "extras.mode", "there is no mode 'evaluate'."),
         ({"mode": 3}, "extras.mode", "there is no mode 3."),
-        ({"curriculum_schedule": [{"env_id": "CartPole-v1", "steps": 9}]}, "extras.curriculum_schedule", "no curriculum yet"),
+        ({"curriculum_schedule": "babyai"}, "extras.curriculum_schedule", "expected a list of stages, got 'babyai'"),
+        ({"curriculum_schedule": [{"steps": 9}]}, "extras.curriculum_schedule[0]", "expected a mapping with env_id"),
         ({"mode": "resume_training"}, "extras.checkpoint_path", "is required"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from rlctl.config.files import read_config
 from rlctl.config.foreign import NotTakenError, Reader, flag, in_order, read_fields, whole, without_none
 from rlctl.errors import did_you_mean
 from rlctl_cleanrl.conversions import mosaic_fields as fields
+from rlctl_cleanrl.conversions.mosaic_curriculum import read_schedule
 from rlctl_cleanrl.conversions.script_settings import NOT_HERE, KnownScript, find_script
 from rlctl_cleanrl.scripts import RESERVED
 
@@ -121,12 +122,6 @@ class _Job:
         mode, path = self.said.get(self.at("extras.mode"), "train"), self.at("extras.mode")
         if mode not in fields.MODES:
             self.unusable(path, f"there is no mode {mode!r}.", did_you_mean(str(mode), fields.MODES))
-        if self.said.get(self.at("extras.curriculum_schedule")):
-            hint = (
-                "Train the stages one after the other, each beginning with the weights of the last: `--init-from RUN`."
-            )
-            reason = "a run has one environment, and there is no curriculum yet."
-            self.unusable(self.at("extras.curriculum_schedule"), reason, hint)
         besides = {"policy_eval": ("extras.policy_path",), "interactive": ()}.get(str(mode), ("total_timesteps",))
         self.require("algo", "env_id", *besides)
         if mode == "interactive":
@@ -195,6 +190,7 @@ class _Job:
             ("seed", "seed"),
         ):
             self.take(path, self.at(name))
+        self.curriculum(script)
         if script.name == "ppo":
             self.change(self.at("algo"), "CleanRL's own ppo.py, as it is; there a copy is run that MOSAIC has altered")
         settings = self.settings(script)
@@ -205,6 +201,23 @@ class _Job:
         self.begin()
         self.records()
         self.limits()
+
+    def curriculum(self, script: KnownScript) -> None:
+        """Make `env.curriculum` of a schedule; the stages then say which environments there are."""
+        path = self.at("extras.curriculum_schedule")
+        schedule = self.said.get(path)
+        if not schedule:
+            return
+        made = read_schedule(schedule, path)
+        self.made.unusable += made.unusable
+        self.made.left_out += made.left_out
+        self.made.changed += made.changed
+        self.put("env.curriculum", made.stages, path)
+        if made.stages and made.stages[-1].get("env_id") != self.said[self.at("env_id")]:
+            del self.made.config["env"]["id"], self.made.origins["env.id"]
+            self.leave_out(self.at("env_id"), "the stages name the environments; the last one is evaluated")
+        if script.name != "ppo":
+            self.change(self.at("algo"), "there a curriculum is trained by ppo, whatever is said here")
 
     def settings(self, script: KnownScript) -> dict[str, tuple[str, Any]]:
         """Return name → (path, value) of all that is meant for the script, as it writes the names."""

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from rlctl import CheckpointSaved, Episode, Evaluation, Metrics, Progress, Result, RunInfo, hookimpl
+from rlctl import CheckpointSaved, Episode, Evaluation, Metrics, Progress, Result, RunInfo, StageChanged, hookimpl
 
 
 class Recorder:
@@ -31,6 +31,10 @@ class Recorder:
     @hookimpl
     def rlctl_episode_ended(self, episode: Episode) -> None:
         self._write("rlctl_episode_ended", episode=episode.index, step=episode.step)
+
+    @hookimpl
+    def rlctl_stage_changed(self, stage: StageChanged) -> None:
+        self._write("rlctl_stage_changed", step=stage.step, stage=stage.stage, env_id=stage.env_id, reason=stage.reason)
 
     @hookimpl
     def rlctl_metrics(self, metrics: Metrics) -> None:

@@ -71,6 +71,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             ),
             env_families=("toy",),
             modes=(Mode.TRAIN, Mode.EVALUATE),
+            curriculum=True,
             resume=Resume.EXACT,
         )
     ]

@@ -85,6 +85,7 @@ def _count(run: Run) -> None:
     training = Training(run, "skill", step=0, skill=0.0, length=0, total=0.0, wanted=0)
     run.attach(training)
     _before(run)
+    run.follow_curriculum(lambda stage: None)
     run.restore()
     generator, values = training.generator, training.values
     while run.advance(values["step"]) or settings["ignore_stop"]:
