@@ -9,8 +9,10 @@ CORE = Path(__file__).parents[2] / "core" / "rlctl"
 FILES = sorted(path for path in CORE.rglob("*.py"))
 MAX_FILE, MAX_FUNCTION = 300, 50
 
-ARGUED_FILES: dict[str, str] = {}
-"""File → why it is longer; at the moment there is no good reason."""
+ARGUED_FILES: dict[str, str] = {
+    "worker/run.py": "the one object that a backend holds: its methods share its counts, and each is small",
+}
+"""File → why it is longer."""
 ARGUED_FUNCTIONS: dict[str, str] = {}
 """file:function → why it is longer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,3 +14,12 @@ def append_event(path: Path, event_type: str, **data: Any) -> None:
     """Append one event. Host and worker both do, but never at the same time: before, during or after the training."""
     sequence = max((event.get("seq", -1) for event in read_lines(path)), default=-1) + 1
     append_line(path, {"seq": sequence, "time": time.time(), "type": event_type, **data})
+
+
+def declare(path: Path, event_type: str, sentence: str, **data: Any) -> None:
+    """Append an event, and print the sentence to the log; once in a run, also if that is resumed."""
+    event = {"type": event_type, **data}
+    if any(event.items() <= known.items() for known in read_lines(path)):
+        return  # said before this run was resumed
+    append_event(path, event_type, **data)
+    print(f"rlctl: {sentence}", file=sys.stderr, flush=True)

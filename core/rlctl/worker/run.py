@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,20 @@ from rlctl.evaluations import Evaluation
 from rlctl.events import Episode, Metrics, Progress, RunInfo
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
-from rlctl.runs.files import read_json, read_lines
+from rlctl.runs.files import read_json
 from rlctl.worker.beginning import Beginning, Resumed, Weights
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.early_stopping import stops_after_episode
 from rlctl.worker.evaluating import Evaluator
-from rlctl.worker.eventlog import append_event
+from rlctl.worker.eventlog import declare
+from rlctl.worker.observing import EnvObserver
 from rlctl.worker.pace import Pace
 from rlctl.worker.protocol import Resumable, require_resumable
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
 from rlctl.worker.stopping import Limits, Stop, early_stop
 
+SAFE_POINT = "rlctl_safe_point"
 BEAT_SECONDS = 0.5
 """How often the status is written and a stop request looked for; the worst delay of `runs stop`."""
 
@@ -53,6 +54,7 @@ class Run:
         saver: Saver | None = None,
         evaluator: Evaluator | None = None,
         beginning: Beginning | None = None,
+        env_observers: Sequence[EnvObserver] = (),
     ) -> None:
         self.info = info
         self.directory = directory
@@ -73,6 +75,8 @@ class Run:
         self._saver = saver
         self.evaluator = evaluator
         self._beginning = beginning
+        self._env_observers: Sequence[EnvObserver] = env_observers
+        self._shows_steps = not env_observers
         self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
         self._dispatcher = dispatcher
         self._status = status
@@ -93,6 +97,12 @@ class Run:
             self._saver.state = state
 
     @property
+    def env_observers(self) -> Sequence[EnvObserver]:
+        """Who looks at the training environments: what `rlctl.gym.observing.make_training_env` is given for each of them."""
+        self._shows_steps = True
+        return self._env_observers
+
+    @property
     def resume_path(self) -> Path | None:
         """The folder of the checkpoint that `restore` will read; None for a new run, and once it has been read."""
         return self._beginning.checkpoint.path if isinstance(self._beginning, Resumed) else None
@@ -104,6 +114,9 @@ class Run:
         Returns whether the run is resumed; a new one may have got weights to begin with.
         """
         beginning, self._beginning = self._beginning, None
+        if not self._shows_steps:
+            names = ", ".join(item.name for item in self._env_observers)
+            raise RlctlError(f"{self.info.worker} shows no steps of its environments, which {names} asks for")
         if self.evaluator is not None and self._state is not None and self.step == 0:
             with self._state.policy(self.seed):  # what cannot be lent is better known now than after hours
                 pass
@@ -134,11 +147,7 @@ class Run:
 
     def declare(self, event_type: str, sentence: str, **data: Any) -> None:
         """Write an event with its `data`, and the sentence to the log; once in a run, also if that is resumed."""
-        event = {"type": event_type, **data}
-        if any(event.items() <= known.items() for known in read_lines(self.directory.events)):
-            return  # said before this run was resumed
-        append_event(self.directory.events, event_type, **data)
-        print(f"rlctl: {sentence}", file=sys.stderr, flush=True)
+        declare(self.directory.events, event_type, sentence, **data)
 
     def save(self, reason: str = "periodic") -> Checkpoint | None:
         """Save a checkpoint now, if this step has none; the caller says that this is a safe point."""
@@ -178,11 +187,19 @@ class Run:
         evaluator = self.evaluator
         if self.stop is None and evaluator is not None and evaluator.is_due(self.step, self.episodes):
             self._evaluate()
+        self._show_policy()
         if self._saver is not None:
             if self.stop is not None and self.stop.kind != "timesteps":
                 self.save("final")
             elif self._saver.is_due(self.step, seconds):
                 self.save()
+
+    def _show_policy(self) -> None:
+        """Offer the policy to who wants to look at it, unless somebody waits for the end."""
+        state, stop = self._state, self.stop
+        if state is None or (stop is not None and stop.kind == "request") or not self._dispatcher.wants(SAFE_POINT):
+            return
+        self._dispatcher.call(SAFE_POINT, progress=self.progress(), lend=state.policy, go_on=self._goes_on)
 
     def _evaluate(self) -> None:
         """Evaluate the policy as it is, saved first: what was measured can be had; and end the run if that says so."""
@@ -253,6 +270,7 @@ class Run:
         stopped = self.stop is not None and self.stop.kind == "request"
         if self.evaluator is not None and not stopped and self.evaluator.evaluated_step != self.step:
             self._evaluate()
+        self._show_policy()
 
     def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
         """Ask for an end at the next `advance`; the first reason holds. Safe to call from a signal handler."""

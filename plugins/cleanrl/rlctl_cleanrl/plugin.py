@@ -44,6 +44,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             upstream="cleanrl",
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
+            shows_steps=True,
             setup="rlctl_cleanrl.setup:setup",
             sources=_sources(),
             remove_source="rlctl_cleanrl.setup:remove",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import attrs
 import gymnasium
 import torch
 
-from rlctl import Run
+from rlctl import RlctlError, Run
 from rlctl.gym.environments import import_environments
+from rlctl.gym.observing import observed
 from rlctl.gym.wrappers import wrap_env
 from rlctl.torch.data import read_data
 from rlctl.torch.devices import limit_threads, resolve_device
+from rlctl.worker.observing import EnvObserver
 from rlctl_cleanrl.agents import NETWORK
 from rlctl_cleanrl.fitting import fitted
 from rlctl_cleanrl.index import split_algorithm
@@ -58,10 +60,11 @@ class CleanrlWorker:
         limit_threads(run.threads)
         network = run.hyperparameters.get("network")
         agent = None if network is None else network_class(network)
-        _prepare_env(run, needs_of(attrs.asdict(script), network))
+        watched = _Watched(run.env_observers, _num_envs(run, script))
+        _prepare_env(run, needs_of(attrs.asdict(script), network), watched)
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
-        observer = _Observer(run, script)
+        observer = _Observer(run, script, watched)
         run_script(
             script.path,
             to_argv(script, arguments(run, script)),
@@ -91,6 +94,14 @@ def arguments(run: Run, script: Script) -> dict[str, Any]:
     return values
 
 
+def _num_envs(run: Run, script: Script) -> int:
+    """Return in how many environments the script trains."""
+    known = script.parameter("num_envs")
+    if known is None or not isinstance(known.default, int):
+        return 1
+    return int(run.env.get("num_envs") or known.default)
+
+
 def _uses_cuda(name: str) -> bool:
     """Return whether the script is to use CUDA, and make `cuda:N` the device that plain `cuda` then means."""
     if name == "auto":
@@ -101,7 +112,7 @@ def _uses_cuda(name: str) -> bool:
     return device.type == "cuda"
 
 
-def _prepare_env(run: Run, needs: Needs | None) -> None:
+def _prepare_env(run: Run, needs: Needs | None, watched: _Watched) -> None:
     """Let the script's `make(env_id)` give the configured environment: arguments go into this process's registry.
 
     `needs` is what its observations must be; None: the script sees to that itself.
@@ -111,11 +122,38 @@ def _prepare_env(run: Run, needs: Needs | None) -> None:
     spec.kwargs.update(run.env.get("kwargs") or {})
     if run.env.get("max_episode_steps") is not None:
         spec.max_episode_steps = run.env["max_episode_steps"]
-    if run.env.get("wrappers") or needs is not None:
-        gymnasium.make = _wrapping(gymnasium.make, run, needs)
+    if run.env.get("wrappers") or needs is not None or watched.observers:
+        gymnasium.make = _wrapping(gymnasium.make, run, needs, watched)
 
 
-def _wrapping(make: Callable[..., Any], run: Run, needs: Needs | None) -> Callable[..., Any]:
+class _Watched:
+    """Puts the first `num_envs` environments that a script makes under the eyes of the run's observers: those it trains in.
+
+    What it makes later is for evaluations, its own or rlctl's.
+    """
+
+    def __init__(self, observers: Sequence[EnvObserver], num_envs: int) -> None:
+        self.observers = observers
+        self._num_envs = num_envs
+        self._made = 0
+
+    def put_around(self, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+        """Return the environment, observed if it is one to train in."""
+        if self._made == self._num_envs:
+            return env
+        self._made += 1
+        return observed(env, self.observers, self._made - 1)
+
+    def require_all(self, script: str) -> None:
+        """Raise RlctlError where the script has its environments from elsewhere; else take no further one."""
+        if self.observers and self._made < self._num_envs:
+            names = ", ".join(item.name for item in self.observers)
+            made = f"{self._made} of its {self._num_envs} environments"
+            raise RlctlError(f"{script} makes {made} by gymnasium.make, so {names} would not see the others.")
+        self._num_envs = self._made
+
+
+def _wrapping(make: Callable[..., Any], run: Run, needs: Needs | None, watched: _Watched) -> Callable[..., Any]:
     """Return `gymnasium.make` that puts wrappers around the run's environment, and leaves any other as it is.
 
     They are the configuration's, and around them those that make observations what is needed. Not by the registry's own
@@ -129,7 +167,7 @@ def _wrapping(make: Callable[..., Any], run: Run, needs: Needs | None) -> Callab
         made = make(id, *arguments, **kwargs)
         if id != run.env["id"]:
             return made
-        wrapped = wrap_env(made, run.env)
+        wrapped = watched.put_around(wrap_env(made, run.env))
         return wrapped if needs is None else fitted(wrapped, needs, tell)
 
     return wrapping
@@ -138,8 +176,10 @@ def _wrapping(make: Callable[..., Any], run: Run, needs: Needs | None) -> Callab
 class _Observer:
     """Turns what a script does into what a run reports."""
 
-    def __init__(self, run: Run, script: Script) -> None:
+    def __init__(self, run: Run, script: Script, watched: _Watched) -> None:
         self._run = run
+        self._name = script.name
+        self._watched = watched
         # Where the loop's variable is global_step, it is the number of the step; others count steps taken.
         loop = find_main_loop(script.path.read_text(encoding="utf-8"))
         self._offset = 1 if loop.variable == "global_step" else 0
@@ -155,6 +195,7 @@ class _Observer:
         self.flush()
         if not self._state.script:
             self._state.script = script
+            self._watched.require_all(self._name)
             for reason in self._state.limits():
                 self._run.limit_resume(reason)
         self._state.iterations += 1

@@ -43,6 +43,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             estimated_memory_mb=400,
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
+            shows_steps=True,
         )
     ]
 

@@ -61,6 +61,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             upstream="stable-baselines3",
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
+            shows_steps=True,
         )
     ]
 
