@@ -11,13 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checkpoints, dqn_speed, overhead, startup
+from benchmarks import checkpoints, dqn_speed, overhead, startup, transitions
 from benchmarks.reference import reference_python, tianshou_python
 
 _RESULTS = Path(__file__).parent / "results"
 _REPOSITORY = Path(__file__).parent.parent
 _REFERENCE, _TIANSHOU = _REPOSITORY / ".venv-reference", _REPOSITORY / ".venv-tianshou"
-_SECTIONS = ("startup", "checkpoints", "sb3", "cleanrl", "dqn")
+_SECTIONS = ("startup", "checkpoints", "transitions", "sb3", "cleanrl", "dqn")
 _PACKAGES = ("rlctl", "torch", "gymnasium", "stable-baselines3", "numpy")
 
 
@@ -42,6 +42,9 @@ def main() -> None:
     if "checkpoints" in options.what:
         results["checkpoints"] = checkpoints.measure(options.rounds)
         checkpoints.report(results["checkpoints"])
+    if "transitions" in options.what:
+        results["transitions"] = transitions.measure(options.rounds)
+        transitions.report(results["transitions"])
     cases = overhead.sb3_cases() if "sb3" in options.what else []
     if "cleanrl" in options.what:
         cases += overhead.cleanrl_cases(options.reference or reference_python(_REFERENCE))

@@ -56,6 +56,10 @@ _HOME = {
     "evaluate": "rlctl.launch.evaluate",
     "export": "rlctl.launch.export",
     "hookimpl": "rlctl.hooks",
+    "load_actions": "rlctl.gym.transitions",
+    "load_episodes": "rlctl.gym.episodes",
+    "load_frames": "rlctl.gym.transitions",
+    "load_transitions": "rlctl.gym.transitions",
     "parameters_of": "rlctl.descriptors",
     "resume": "rlctl.api",
     "run": "rlctl.api",
@@ -101,6 +105,10 @@ if TYPE_CHECKING:
     from rlctl.exports import Exportable as Exportable
     from rlctl.exports import ExportDescriptor as ExportDescriptor
     from rlctl.exports import Network as Network
+    from rlctl.gym.episodes import load_episodes as load_episodes
+    from rlctl.gym.transitions import load_actions as load_actions
+    from rlctl.gym.transitions import load_frames as load_frames
+    from rlctl.gym.transitions import load_transitions as load_transitions
     from rlctl.hooks import hookimpl as hookimpl
     from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions
     from rlctl.launch.evaluate import evaluate as evaluate

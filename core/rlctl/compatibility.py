@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
 from rlctl.config.schema import RunConfig
-from rlctl.descriptors import ActionSpace, AlgorithmDescriptor, Mode, ObservationSpace, Resume, WorkerDescriptor
+from rlctl.descriptors import (
+    ActionSpace,
+    AlgorithmDescriptor,
+    CallbackDescriptor,
+    Mode,
+    ObservationSpace,
+    Resume,
+    WorkerDescriptor,
+)
 from rlctl.errors import Problem
 
 
@@ -55,12 +63,14 @@ def check_fit(
     algorithm: AlgorithmDescriptor,
     env: EnvFacts | None,
     machine: MachineFacts,
+    callbacks: Iterable[CallbackDescriptor] = (),
 ) -> list[Problem]:
     """Return everything about the run that the worker cannot do; empty when it fits. `env` is None if it is not gymnasium's."""
     return [
         *_algorithm_problems(worker, algorithm),
         *_mode_problems(config, worker),
         *_curriculum_problems(config, worker),
+        *_callback_problems(worker, callbacks),
         *(_env_problems(config, worker, algorithm, env) if env else ()),
         *_size_problems(config, worker, algorithm),
         *_machine_problems(config, worker, machine),
@@ -97,6 +107,16 @@ def _curriculum_problems(config: RunConfig, worker: WorkerDescriptor) -> Iterato
     if config.env.curriculum and not worker.curriculum:
         message = f"worker {worker.name} trains in one environment: it follows no curriculum."
         yield Problem("env.curriculum", message, "Train the stages one after the other, with init_from.")
+
+
+def _callback_problems(worker: WorkerDescriptor, callbacks: Iterable[CallbackDescriptor]) -> Iterator[Problem]:
+    """Yield what callbacks need of the worker that it does not give."""
+    for callback in callbacks:
+        path = f"callbacks.{callback.name}"
+        if callback.env_observer is not None and not worker.shows_steps:
+            yield Problem(path, f"worker {worker.name} does not show the steps of its environments.")
+        if callback.needs_policy and Mode.EVALUATE not in worker.modes:
+            yield Problem(path, f"worker {worker.name} cannot lend its policy.")
 
 
 def _env_problems(

@@ -7,20 +7,17 @@ resolved only in the process that needs the object. Every field here is checked 
 from __future__ import annotations
 
 import importlib
-import types
-import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
-import attrs
 from attrs import field, frozen
+
+from rlctl.parameters import Parameter as Parameter  # noqa: PLC0414 - plugins look for both here
+from rlctl.parameters import parameters_of as parameters_of  # noqa: PLC0414
 
 API_VERSION = 1
 """The version of the contract between core and plugins. A plugin that declares a newer one is shown but not used."""
-
-Kind = Literal["integer", "number", "boolean", "string", "array", "object", "null"]
-"""The JSON kinds a parameter's value may have; an integer is also accepted where a number is expected."""
 
 
 class ActionSpace(str, Enum):
@@ -80,118 +77,6 @@ class Process(str, Enum):
     HOST = "host"
 
 
-@frozen(kw_only=True)
-class Parameter:
-    """One value that a user may set: a hyper-parameter, a callback's option, or a field of the run's configuration.
-
-    The one source for validation, `workers show`, JSON Schema and the configuration reference.
-    `minimum`/`maximum` are inclusive; `exclusive_minimum` is not.
-    """
-
-    name: str
-    kinds: tuple[Kind, ...]
-    default: Any = None
-    doc: str = ""
-    minimum: float | None = None
-    exclusive_minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[Any, ...] = ()
-    required: bool = False
-
-    def problem_with(self, value: Any) -> str | None:
-        """Return what is wrong with `value` in words, or None when it is acceptable."""
-        if not any(_is_kind(value, kind) for kind in self.kinds):
-            return f"expected {_kinds_in_words(self.kinds)}, got {_quote(value)}"
-        if value is None:
-            return None
-        if self.choices and value not in self.choices:
-            return f"expected one of {', '.join(map(str, self.choices))}, got {_quote(value)}"
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return self._range_problem(value)
-        return None
-
-    def _range_problem(self, value: float) -> str | None:
-        if self.minimum is not None and not value >= self.minimum:
-            return f"must be at least {self.minimum:g}, got {value}"
-        if self.exclusive_minimum is not None and not value > self.exclusive_minimum:
-            return f"must be greater than {self.exclusive_minimum:g}, got {value}"
-        if self.maximum is not None and not value <= self.maximum:
-            return f"must be at most {self.maximum:.12g}, got {value}"
-        return None
-
-    def normalized(self, value: Any) -> Any:
-        """Return a valid `value` in its declared kind: 1e6 for an integer becomes 1000000, nothing else changes."""
-        if "number" in self.kinds or isinstance(value, bool) or not isinstance(value, float):
-            return value
-        return int(value) if "integer" in self.kinds and value.is_integer() else value
-
-
-def _is_kind(value: Any, kind: Kind) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    checks: dict[str, bool] = {
-        # 1e6 is how people write a million, and YAML and TOML read it as a float: lossless, so accepted.
-        "integer": isinstance(value, int) or (isinstance(value, float) and value.is_integer()),
-        "number": isinstance(value, (int, float)),
-        "string": isinstance(value, str),
-        "array": isinstance(value, (list, tuple)),
-        "object": isinstance(value, Mapping),
-        "null": value is None,
-    }
-    return checks.get(kind, False)
-
-
-def _kinds_in_words(kinds: tuple[Kind, ...]) -> str:
-    words = {"integer": "an integer", "array": "a list", "object": "a mapping", "boolean": "true or false"}
-    return " or ".join(words.get(kind, "null" if kind == "null" else f"a {kind}") for kind in kinds)
-
-
-def _quote(value: Any) -> str:
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def parameters_of(cls: type) -> tuple[Parameter, ...]:
-    """Return the parameters of an attrs class: kinds from its annotations, the rest from `field(metadata=...)`.
-
-    Metadata keys: doc, minimum, exclusive_minimum, maximum, choices. Raises TypeError for an annotation that has no
-    JSON kind, so that a plugin's mistake shows in its own tests.
-    """
-    hints = typing.get_type_hints(cls)
-    made = []
-    for item in attrs.fields(cls):
-        default = item.default.factory() if isinstance(item.default, attrs.Factory) else item.default  # type: ignore[arg-type]
-        required = default is attrs.NOTHING
-        made.append(
-            Parameter(
-                name=item.name,
-                kinds=_kinds_of(hints[item.name]),
-                default=None if required else default,
-                required=required,
-                **{key: value for key, value in item.metadata.items() if key in _METADATA},
-            )
-        )
-    return tuple(made)
-
-
-_METADATA = {"doc", "minimum", "exclusive_minimum", "maximum", "choices"}
-_KIND_OF_TYPE: dict[Any, Kind] = {
-    int: "integer", float: "number", bool: "boolean", str: "string", type(None): "null",
-    list: "array", tuple: "array", dict: "object", Mapping: "object",
-}  # fmt: skip
-
-
-def _kinds_of(hint: Any) -> tuple[Kind, ...]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return tuple(kind for part in typing.get_args(hint) for kind in _kinds_of(part))
-    plain = typing.get_origin(hint) or hint
-    if plain in _KIND_OF_TYPE:
-        return (_KIND_OF_TYPE[plain],)
-    if attrs.has(plain):
-        return ("object",)
-    raise TypeError(f"{hint!r} has no JSON kind; use int, float, bool, str, list, dict or a union of them")
-
-
 def _tuple(values: Any) -> tuple[Any, ...]:
     return tuple(values)
 
@@ -231,6 +116,7 @@ class WorkerDescriptor:
     nothing to do; the mapping that it returns becomes part of the manifest and of `Run.source`. It may raise ConfigError.
     `curriculum`: its environments follow `env.curriculum`, by `Run.follow_curriculum`.
     `sources` are what it has brought, each with a `name`; `remove_source` is called with one and returns a sentence.
+    `shows_steps` says that it puts its training environments under `rlctl.gym.observing`, so that callbacks see each step.
     `requires` are PEP 508 strings, compared with what is installed without importing anything.
     """
 
@@ -251,6 +137,7 @@ class WorkerDescriptor:
     setup: str | None = None
     sources: tuple[Mapping[str, Any], ...] = field(default=(), converter=_tuple)
     remove_source: str | None = None
+    shows_steps: bool = False
     api_version: int = API_VERSION
 
     def algorithm(self, name: str | None) -> AlgorithmDescriptor | None:
@@ -265,6 +152,10 @@ class CallbackDescriptor:
     """Something that sees a run's events. `factory(info, **options)` returns an object with hook implementations.
 
     A callback that raises is reported once and switched off; one that is `critical` fails the run instead.
+
+    `env_observer` ("module:function") is called as `function(info, index, env, **options)` for each training environment, in
+    the process in which that lives, and returns an `rlctl.gym.observing.StepObserver`. `needs_policy` says that the callback
+    borrows the policy in `rlctl_safe_point`. A run whose worker cannot give these is refused.
     """
 
     name: str
@@ -273,12 +164,20 @@ class CallbackDescriptor:
     options: tuple[Parameter, ...] = field(default=(), converter=_tuple)
     process: Process = Process.WORKER
     critical: bool = False
+    env_observer: str | None = None
+    needs_policy: bool = False
     requires: tuple[str, ...] = field(default=(), converter=_tuple)
     api_version: int = API_VERSION
 
     def __attrs_post_init__(self) -> None:
-        if self.critical and self.process is not Process.WORKER:
-            raise ValueError(f'callback "{self.name}": only a callback in the worker process can be critical')
+        of_worker = {
+            "be critical": self.critical,
+            "see steps": self.env_observer,
+            "borrow the policy": self.needs_policy,
+        }
+        for what, asked in of_worker.items():
+            if asked and self.process is not Process.WORKER:
+                raise ValueError(f'callback "{self.name}": only a callback in the worker process can {what}')
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,8 @@ Hook wrappers (`hookimpl(wrapper=True)`) are not supported: one callback cannot 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from rlctl.evaluations import Evaluation
     from rlctl.events import CheckpointSaved, Episode, Metrics, Progress, Result, RunInfo, StageChanged
     from rlctl.exports import ExportDescriptor
+    from rlctl.worker.protocol import Policy
 
 PROJECT = "rlctl"
 ENTRY_POINT_GROUP = "rlctl.plugins"
@@ -116,6 +118,16 @@ def rlctl_stage_changed(stage: StageChanged) -> None:
 @hookspec
 def rlctl_metrics(metrics: Metrics) -> None:
     """The backend reported scalars, such as its loss."""
+
+
+@hookspec
+def rlctl_safe_point(
+    progress: Progress, lend: Callable[[int], AbstractContextManager[Policy]], go_on: Callable[[], bool]
+) -> None:
+    """The training is whole, and its policy can be borrowed: `with lend(seed) as policy` (worker process only).
+
+    Ask `go_on()` while it is used: it keeps the run alive, and returns False when somebody waits for the end.
+    """
 
 
 @hookspec

@@ -570,7 +570,7 @@ def test_a_run_that_was_ended_early_can_be_hurried_too(make: Callable[..., Made]
 def test_a_training_that_attaches_nothing_cannot_be_evaluated(make: Callable[..., Made]) -> None:
     """A worker that declares `evaluate` and gives nothing to evaluate is told so, and not passed over."""
     made = make(**evaluated())
-    made.run._state = None
+    made.run._safe_points.state = None
 
     with pytest.raises(RlctlError, match="toy attaches no state, so its policy cannot be evaluated"):
         made.train(1)

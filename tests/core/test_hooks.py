@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlctl import CallbackDescriptor, Process, RunConfig, export, hooks, run
-from rlctl.errors import ConfigError
+from rlctl.errors import ConfigError, PluginError
 from rlctl.plugins import discover
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import read_json, read_lines
@@ -531,6 +531,10 @@ def test_the_example_of_a_life_cycle_or_host_hook_prints_what_it_says(site, tmp_
     exec(compile("from __future__ import annotations\n" + block(hook, "python"), str(DOCS), "exec"), names)
     env = STAGES if hook == "rlctl_stage_changed" else None
     assert env is None or f"env={json.dumps(env)}" in section(hook)
+    if hook == "rlctl_safe_point":  # the policy is not where the program is
+        with pytest.raises(PluginError, match="rlctl_safe_point is not called in the host"):
+            train(tmp_path, plugins=[names["Example"]()])
+        return
     outcome = train(tmp_path, plugins=[names["Example"]()], evaluation=evaluation, env=env)
     assert outcome.result.status == "finished"
     printed, promised = capsys.readouterr().out, block(hook, "text")
@@ -576,3 +580,34 @@ def test_the_manifest_names_the_callbacks_of_a_run(recorded):
         "host_recorder": "host",
     }
     assert json.dumps(callbacks["recorder"]["version"]) == '"1.0"'
+
+
+def test_hook_rlctl_safe_point(tmp_path):
+    """It is called where a training is whole, with its state's own way to lend, and not where it is not."""
+    from rlctl import hookimpl
+    from rlctl.testing import fake_run
+
+    class Whole:
+        def write_state(self, folder): ...
+
+        def read_state(self, folder): ...
+
+        def read_weights(self, folder): ...
+
+        def read_artefact(self, path, trust): ...
+
+        def policy(self, seed): ...
+
+    class Looks:
+        seen = []
+
+        @hookimpl
+        def rlctl_safe_point(self, progress, lend, go_on):
+            self.seen.append((progress.step, lend, go_on()))
+
+    run, state = fake_run(tmp_path, callbacks=[Looks()]), Whole()
+    run.attach(state)
+    run.restore()
+    run.advance(1, safe=False)
+    run.advance(2)
+    assert Looks.seen == [(2, state.policy, True)]

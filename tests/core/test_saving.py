@@ -179,7 +179,7 @@ def test_without_any_interval_only_the_end_is_saved(make: Callable[..., Made]) -
 def test_without_a_state_nothing_is_saved(make: Callable[..., Made]) -> None:
     """A backend that attaches nothing has no checkpoints, and no folder for them."""
     made = make(every_steps=10)
-    made.run._saver.state = None  # type: ignore[union-attr]
+    made.run._safe_points.saver.state = None  # type: ignore[union-attr]
     made.advance_to(100)
     made.run.save("final")
 
@@ -340,7 +340,7 @@ def test_the_counts_come_back(make: Callable[..., Made]) -> None:
     assert resumed.run.resume_path == made.bundles.find("latest").path
     assert resumed.run.restore()
     assert (resumed.run.step, resumed.run.episodes, resumed.state.value) == (615, 123, 7)
-    assert repr(list(resumed.run._returns)) == repr(list(made.run._returns))
+    assert repr(list(resumed.run.last_returns)) == repr(list(made.run.last_returns))
     assert resumed.run.resume_path is None
     assert not resumed.run.restore()
 

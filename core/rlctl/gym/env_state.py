@@ -34,6 +34,7 @@ _EXACT_WRAPPERS = (
     "cleanrl_utils.atari_wrappers", "minigrid.wrappers", "rlctl.", "rlctl_cleanrl.", "rlctl_sb3.",
 )  # fmt: skip
 _PLAIN = (bool, int, float, str, bytes, type(None), np.ndarray, np.generic)
+_OBSERVERS = "observers"  # of a `rlctl.gym.observing.ObservedEnv`: they know where they are themselves
 # What a link has by construction, or for drawing only.
 _NOT_STATE = frozenset({
     "env", "spec", "_cached_spec", "action_space", "observation_space", "_action_space", "_observation_space", "metadata",
@@ -131,6 +132,8 @@ def _attributes(link: Any) -> dict[str, Any]:
             found["generators"][name] = value.bit_generator.state
         elif _is_holder(value):
             found["objects"][name] = _attributes(value)
+    if _OBSERVERS in vars(link):
+        found[_OBSERVERS] = getattr(link, _OBSERVERS).state()
     for name, space in _spaces(link).items():
         found["generators"] |= {f"{name}/{path}": state for path, state in space_generators(space)}
     return found
@@ -151,6 +154,8 @@ def _set_attributes(link: Any, state: dict[str, Any]) -> None:
         setattr(link, name, value)
     for name, inner in state["objects"].items():
         _set_attributes(getattr(link, name), inner)
+    if _OBSERVERS in state:
+        getattr(link, _OBSERVERS).set_state(state[_OBSERVERS])
     for name, value in state["generators"].items():
         space, separator, path = name.partition("/")
         if separator:

@@ -18,23 +18,28 @@ FRAMES_PER_SECOND = 30
 GIF_SPEED = 50
 """Pictures a second that a GIF can have: browsers show faster ones slowly."""
 
-_GIF: dict[str, Any] = {
-    "codec": "gif",
-    "quality": None,
-    "pixelformat": "pal8",
-    "output_params": [
-        # A GIF has 256 colours. Chosen for each picture anew, nothing has to be kept until the last one is known.
-        *("-filter_complex", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"),
-        # Whole pictures: ffmpeg leaves out what has not changed by its place in the palette, which here is another each time.
-        *("-gifflags", "-transdiff-offsetting", "-f", "gif"),
-    ],
-}
+# A GIF has 256 colours. Chosen for each picture anew, nothing has to be kept until the last one is known.
+_PALETTE = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1"
+
+
+def _options(*, is_gif: bool, height: int | None) -> dict[str, Any]:
+    """Return what the writer is told; with a `height`, ffmpeg makes pictures smaller or larger, as wide as that asks for."""
+    scale = None if height is None else f"scale=-2:{height}"
+    if not is_gif:
+        return {} if scale is None else {"output_params": ["-vf", scale]}
+    filters = _PALETTE if scale is None else f"{scale},{_PALETTE}"
+    # Whole pictures: ffmpeg leaves out what has not changed by its place in the palette, which here is another each time.
+    params = ["-filter_complex", filters, "-gifflags", "-transdiff-offsetting", "-f", "gif"]
+    return {"codec": "gif", "quality": None, "pixelformat": "pal8", "output_params": params}
 
 
 class FilmFile:
-    """One film in `folder`, `.mp4` or `.gif`; it gets its name when it is whole, and nothing is left of one that is not."""
+    """One film in `folder`, `.mp4` or `.gif`; it gets its name when it is whole, and nothing is left of one that is not.
 
-    def __init__(self, folder: Path, suffix: str, speed: float) -> None:
+    `height` in pixels, an even number; by default as the environment renders it.
+    """
+
+    def __init__(self, folder: Path, suffix: str, speed: float, height: int | None = None) -> None:
         self._is_gif = suffix == ".gif"
         self._every = math.ceil(speed / GIF_SPEED) if self._is_gif else 1
         self.speed = speed / self._every
@@ -42,7 +47,7 @@ class FilmFile:
         # Always .mp4: what ends in .gif imageio would give to another writer, which holds all pictures in memory.
         self._partial = folder / f".film-{os.getpid()}-{id(self):x}.mp4"
         folder.mkdir(parents=True, exist_ok=True)
-        options = _GIF if self._is_gif else {}
+        options = _options(is_gif=self._is_gif, height=height)
         # Without macro blocks the size stays as the environment renders it.
         self._writer: Any = _imageio().get_writer(self._partial, fps=self.speed, macro_block_size=None, **options)
 

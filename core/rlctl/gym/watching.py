@@ -88,9 +88,11 @@ class TextView(Window):
 class Recorder(Window):
     """Films all episodes into one file, which whoever opened this ends or abandons: only they know whether it is whole."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], tell: Tell, path: Path, speed: float | None) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], tell: Tell, path: Path, speed: float | None, height: int | None = None
+    ) -> None:
         super().__init__(env, tell, "rgb_array")
-        self.film = FilmFile(path.parent, path.suffix.lower(), speed or speed_of(env))
+        self.film = FilmFile(path.parent, path.suffix.lower(), speed or speed_of(env), height)
 
     def begin(self) -> None:
         self.step()

@@ -229,11 +229,8 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
         if options is False:  # known, so no slip of the pen, and off
             continue
         prepared.callbacks[name] = found
-        lacking = all_missing(found.descriptor.requires)
-        if lacking:
-            prepared.problems.append(
-                Problem(where, "; ".join(lacking) + ".", "pip install it.", origin, unavailable=True)
-            )
+        if lacking := "; ".join(all_missing(found.descriptor.requires)):
+            prepared.problems.append(Problem(where, f"{lacking}.", "pip install it.", origin, unavailable=True))
         given = options if isinstance(options, dict) else {}
         whose = f'callback "{name}"'
         prepared.problems += check_values(given, found.descriptor.options, where, prepared.merged, whose)
@@ -286,7 +283,8 @@ def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
 def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> None:
     assert prepared.worker is not None and prepared.algorithm is not None
     worker = prepared.worker.descriptor
-    for problem in check_fit(config, worker, prepared.algorithm, prepared.env_facts, machine_facts()):
+    callbacks = [found.descriptor for found in prepared.callbacks.values()]
+    for problem in check_fit(config, worker, prepared.algorithm, prepared.env_facts, machine_facts(), callbacks):
         prepared.problems.append(attrs.evolve(problem, origin=prepared.merged.origin(problem.path)))
     if config.executor != "local":
         try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
 
 from rlctl.config.conditions import Condition, what_holds
 from rlctl.config.curriculum import WINDOW, end_of, expanded, stage_envs
-from rlctl.events import Episode
+from rlctl.errors import RlctlError
+from rlctl.events import Episode, StageChanged
+from rlctl.worker.eventlog import append_event
 
 
 @frozen
@@ -72,6 +76,54 @@ class CurriculumProgress:
         """Become what `state` returned."""
         self.index, self.first_step, self.episodes = state["stage"], state["first_step"], state["episodes"]
         self.returns = deque(map(float, state["returns"]))
+
+
+class Curriculum:
+    """The curriculum of a run, which may have none: follows its episodes, tells its environments, writes the event."""
+
+    def __init__(self, env: Mapping[str, Any], events: Path) -> None:
+        self._progress = progress_of(env)
+        self._events = events
+        self.tell: Callable[[int], object] | None = None
+        """How the environments are told of a stage; the backend says it."""
+
+    @property
+    def stage(self) -> int | None:
+        """The stage that the run has reached; None without a curriculum."""
+        return None if self._progress is None else self._progress.index
+
+    def require_followed(self, worker: str) -> None:
+        """Raise RlctlError where nobody has said how the environments are told."""
+        if self._progress is not None and self.tell is None:
+            raise RlctlError(f"{worker} does not follow a curriculum: it does not call `run.follow_curriculum`")
+
+    def after(self, episode: Episode) -> tuple[str, StageChanged | None] | None:
+        """Begin the next stage if one is over with this episode: why, and what began; nothing after the last one."""
+        progress = self._progress
+        reason = None if progress is None else progress.after(episode)
+        if progress is None or self.tell is None or reason is None:
+            return None
+        if progress.is_last:
+            return reason, None
+        stage = progress.advance(episode.step)
+        self.tell(progress.index)
+        changed = StageChanged(step=episode.step, stage=progress.index, env_id=stage.env_id, reason=reason)
+        append_event(
+            self._events, "stage_changed", step=changed.step, stage=changed.stage, env_id=changed.env_id, reason=reason
+        )
+        words = f"step {changed.step}: {reason}; env.curriculum[{changed.stage}], {stage.env_id}"
+        print(f"rlctl: {words}", file=sys.stderr, flush=True)
+        return reason, changed
+
+    def counters(self) -> dict[str, Any]:
+        """Return what a checkpoint says of it: nothing without a curriculum."""
+        return {} if self._progress is None else {"curriculum": self._progress.state()}
+
+    def restore(self, counters: Mapping[str, Any]) -> None:
+        """Be where a checkpoint was, the environments too."""
+        if self._progress is not None and self.tell is not None:
+            self._progress.set_state(counters["curriculum"])
+            self.tell(self._progress.index)
 
 
 def progress_of(env: Mapping[str, Any]) -> CurriculumProgress | None:

@@ -27,6 +27,7 @@ from rlctl.worker.beginning import Resumed, beginning_of
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.evaluating import Evaluator, training_request
 from rlctl.worker.eventlog import append_event
+from rlctl.worker.observing import EnvObserver
 from rlctl.worker.relay import RelayWriter
 from rlctl.worker.run import Run
 from rlctl.worker.saving import Saver
@@ -78,8 +79,8 @@ def _make_run(directory: RunDirectory) -> Run:
     status = read_json(directory.status) or {}
     info = run_info(directory, config)
     dispatcher = Dispatcher(_FailureReport(directory, _critical_callbacks(manifest)))
-    for name, entry in manifest["callbacks"].items():
-        _add_callback(dispatcher, name, entry, info, directory)
+    callbacks = manifest["callbacks"].items()
+    observers = [_add_callback(dispatcher, name, entry, info, directory) for name, entry in callbacks]
     if manifest.get("relay"):
         dispatcher.register("relay", RelayWriter(directory.relay, manifest["relay"]))
     resumed = _resumed_checkpoint(directory, manifest)
@@ -98,6 +99,7 @@ def _make_run(directory: RunDirectory) -> Run:
         status=StatusFile(directory.status, status.get("supervisor")),
         threads=config.get("threads"),
         source=manifest["worker"].get("source"),
+        env_observers=[observer for observer in observers if observer is not None],
     )
 
 
@@ -193,14 +195,19 @@ def _critical_callbacks(manifest: dict[str, Any]) -> set[str]:
 
 def _add_callback(
     dispatcher: Dispatcher, name: str, entry: dict[str, Any], info: RunInfo, directory: RunDirectory
-) -> None:
+) -> EnvObserver | None:
+    """Make a callback; returns what sees the steps of environments for it, if anything does."""
     if entry["process"] != "worker":
-        return
+        return None
     try:
-        descriptor = _descriptor(entry, "rlctl_callbacks", CallbackDescriptor)
+        descriptor: CallbackDescriptor = _descriptor(entry, "rlctl_callbacks", CallbackDescriptor)
         dispatcher.register(name, resolve(descriptor.factory)(info, **entry["options"]))
     except Exception as error:  # noqa: BLE001 - a callback that cannot be made is one that failed
         _FailureReport(directory, {name} if entry["critical"] else set())(name, "its construction", error)
+        return None
+    if descriptor.env_observer is None:
+        return None
+    return EnvObserver(name, descriptor.env_observer, info, entry["options"], entry["critical"])
 
 
 class _FailureReport:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import attrs
 
+from rlctl.errors import PluginError
 from rlctl.evaluations import Evaluation
 from rlctl.events import (
     CheckpointSaved,
@@ -84,7 +85,13 @@ class RelayWriter:
 
 
 def wanted_by(dispatcher: Dispatcher) -> list[str]:
-    """Return the hooks that the worker must relay so that `dispatcher`'s objects see theirs."""
+    """Return the hooks that the worker must relay so that `dispatcher`'s objects see theirs.
+
+    Raises PluginError for an object that wants the policy, which is in the other process.
+    """
+    if dispatcher.wants("rlctl_safe_point"):
+        hint = "Name a callback in the configuration: it lives in the worker process."
+        raise PluginError("rlctl_safe_point is not called in the host, where the policy is not.", hint=hint)
     wanted = {hook for hook in RELAYED if dispatcher.wants(hook)}
     if dispatcher.wants("rlctl_should_stop"):
         wanted.add("rlctl_step")

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlctl.errors import RlctlError
-from rlctl.evaluations import Evaluation
-from rlctl.events import Episode, Metrics, Progress, RunInfo, StageChanged
+from rlctl.events import Episode, Metrics, Progress, RunInfo
 from rlctl.runs.checkpoints import Checkpoint
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
 from rlctl.worker.beginning import Beginning, Resumed, Weights
-from rlctl.worker.curriculum import progress_of
+from rlctl.worker.curriculum import Curriculum
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.early_stopping import stops_after_episode
 from rlctl.worker.evaluating import Evaluator
 from rlctl.worker.eventlog import declare
 from rlctl.worker.heartbeat import Heartbeat
+from rlctl.worker.observing import EnvObserver
 from rlctl.worker.pace import Pace
 from rlctl.worker.protocol import Resumable, require_resumable
+from rlctl.worker.safe_points import SafePoints
 from rlctl.worker.saving import Saver
 from rlctl.worker.status import StatusFile
 from rlctl.worker.stopping import Limits, Stop, early_stop
@@ -51,6 +51,7 @@ class Run:
         saver: Saver | None = None,
         evaluator: Evaluator | None = None,
         beginning: Beginning | None = None,
+        env_observers: Sequence[EnvObserver] = (),
     ) -> None:
         self.info = info
         self.directory = directory
@@ -67,15 +68,14 @@ class Run:
         self.episodes = 0
         self.stop: Stop | None = None
         self._limits = Limits(info.config.get("stop_at"), info.total_timesteps, info.total_episodes)
-        self._state: Resumable | None = None
-        self._saver = saver
-        self.evaluator = evaluator
+        self._safe_points = SafePoints(self, dispatcher, saver, evaluator)
         self._beginning = beginning
+        self._env_observers: Sequence[EnvObserver] = env_observers
+        self._shows_steps = not env_observers
         self._early_stopping: Mapping[str, Any] | None = info.config.get("early_stopping")
-        self._curriculum = progress_of(self.env)
-        self._tell_environments: Callable[[int], object] | None = None
+        self.curriculum = Curriculum(self.env, directory.events)
         self._dispatcher = dispatcher
-        self._returns: deque[float] = deque(maxlen=100)
+        self.last_returns: deque[float] = deque(maxlen=100)
         self._pace = Pace()
         self._heartbeat = Heartbeat(self, self._pace, status, info.config.get("time_limit"))
         self._is_awaited = False  # somebody waits for the end; a run that has had its budget may still be evaluating
@@ -86,16 +86,20 @@ class Run:
     def attach(self, state: Resumable) -> None:
         """Say what is to be saved, resumed and evaluated; call it when the training is built, before its first step."""
         require_resumable(state)
-        self._state = state
-        if self._saver is not None:
-            self._saver.state = state
+        self._safe_points.attach(state)
 
     def follow_curriculum(self, tell: Callable[[int], object]) -> None:
         """Say how the environments of the training are told of a stage: `tell(stage)` calls `enter_stage` of each.
 
         Call it before `restore`; without `env.curriculum`, `tell` is never called.
         """
-        self._tell_environments = tell
+        self.curriculum.tell = tell
+
+    @property
+    def env_observers(self) -> Sequence[EnvObserver]:
+        """Who looks at the training environments: what `rlctl.gym.observing.make_training_env` is given for each of them."""
+        self._shows_steps = True
+        return self._env_observers
 
     @property
     def resume_path(self) -> Path | None:
@@ -109,34 +113,29 @@ class Run:
         Returns whether the run is resumed; a new one may have got weights to begin with.
         """
         beginning, self._beginning = self._beginning, None
-        if self._curriculum is not None and self._tell_environments is None:
-            raise RlctlError(
-                f"{self.info.worker} does not follow a curriculum: it does not call `run.follow_curriculum`"
-            )
-        if self.evaluator is not None and self._state is not None and self.step == 0:
-            with self._state.policy(self.seed):  # what cannot be lent is better known now than after hours
-                pass
+        self.curriculum.require_followed(self.info.worker)
+        if not self._shows_steps:
+            names = ", ".join(item.name for item in self._env_observers)
+            raise RlctlError(f"{self.info.worker} shows no steps of its environments, which {names} asks for")
+        if self.step == 0:
+            self._safe_points.lend_once()
         if beginning is None:
             return False
-        if self._state is None:
+        state = self._safe_points.state
+        if state is None:
             raise RlctlError(
                 f"{self.info.worker} attaches no state, so it can neither be resumed nor begin with weights"
             )
         if isinstance(beginning, Weights):
-            beginning.read(self._state)
+            beginning.read(state)
             return False
         data = beginning.checkpoint.data
-        self._state.read_state(beginning.checkpoint.path)
+        state.read_state(beginning.checkpoint.path)
         self.step, self.episodes = int(data["step"]), int(data["episodes"])
-        self._returns.extend(map(float, data["returns"]))  # those that are no JSON stand there as "nan" and "inf"
-        if self._curriculum is not None and self._tell_environments is not None:
-            self._curriculum.set_state(data["curriculum"])
-            self._tell_environments(self._curriculum.index)
+        self.last_returns.extend(map(float, data["returns"]))  # those that are no JSON stand there as "nan" and "inf"
+        self.curriculum.restore(data)
         self._pace.resume(float(data["seconds"]), self.step)
-        if self._saver is not None:
-            self._saver.resumed_from(beginning.checkpoint, self._pace.seconds())
-        if self.evaluator is not None and self.evaluator.evaluated_step == self.step:
-            self._tell_of(self.evaluator, self.evaluator.history[-1])  # what was told of it came after the checkpoint
+        self._safe_points.resumed_from(beginning.checkpoint, self._pace.seconds())
         return True
 
     def use_device(self, device: object) -> None:
@@ -155,14 +154,7 @@ class Run:
 
     def save(self, reason: str = "periodic") -> Checkpoint | None:
         """Save a checkpoint now, if this step has none; the caller says that this is a safe point."""
-        if self._saver is None or self._beginning is not None:
-            return None
-        returns = [value if math.isfinite(value) else repr(value) for value in self._returns]
-        counters: dict[str, Any] = {"step": self.step, "episodes": self.episodes, "returns": returns}
-        if self._curriculum is not None:
-            counters["curriculum"] = self._curriculum.state()
-        seconds = self._pace.seconds()
-        return self._saver.save({**counters, "seconds": round(seconds, 3)}, seconds, reason)
+        return None if self._beginning is not None else self._safe_points.save(reason)
 
     def advance(self, step: int, *, safe: bool = True) -> bool:
         """Say that `step` environment steps have been taken in all; returns whether to go on.
@@ -185,45 +177,12 @@ class Run:
         if self.stop is None:
             self._look_for_stop()
         if safe:
-            self._at_safe_point(seconds)
+            self._safe_points.reached(seconds)
         self.at_safe_point = False
         return self.stop is None
 
-    def _at_safe_point(self, seconds: float) -> None:
-        evaluator = self.evaluator
-        if self.stop is None and evaluator is not None and evaluator.is_due(self.step, self.episodes):
-            self._evaluate()
-        if self._saver is not None:
-            if self.stop is not None and self.stop.kind != "timesteps":
-                self.save("final")
-            elif self._saver.is_due(self.step, seconds):
-                self.save()
-
-    def _evaluate(self) -> None:
-        """Evaluate the policy as it is, saved first: what was measured can be had; and end the run if that says so."""
-        evaluator = self.evaluator
-        if evaluator is None:
-            return
-        if self._state is None:
-            raise RlctlError(f"{self.info.worker} attaches no state, so its policy cannot be evaluated")
-        saved = self.save("evaluation")
-        known = {
-            "step": self.step, "episodes": self.episodes, "training_return_mean": self.return_mean,
-            "checkpoint": saved.sha256() if saved is not None else None, "seconds": self._pace.seconds(),
-        }  # fmt: skip
-        evaluation = evaluator.evaluate(self._state, self._goes_on, **known)
-        if evaluation is not None:
-            self._tell_of(evaluator, evaluation)
-
-    def _tell_of(self, evaluator: Evaluator, evaluation: Evaluation) -> None:
-        if self._saver is not None:
-            self._saver.keep = evaluator.steps_to_keep()
-        self.record_metrics(evaluation.metrics())
-        self._dispatcher.call("rlctl_evaluation_ended", evaluation=evaluation)
-        self.stop = self.stop or early_stop(evaluator.reason_to_stop())
-
-    def _goes_on(self) -> bool:
-        """Beat the heart during an evaluation; returns whether to go on with it."""
+    def goes_on(self) -> bool:
+        """Beat the heart during an evaluation; returns whether to go on with it: nobody waits for the end."""
         self._heartbeat.when_due()
         return not self._is_awaited
 
@@ -240,8 +199,6 @@ class Run:
 
         In a curriculum, `stage` is what `rlctl.gym.curriculum.stage_of` says of it; None: the one that the run has reached.
         """
-        if stage is None and self._curriculum is not None:
-            stage = self._curriculum.index
         episode = Episode(
             index=self.episodes,
             step=self.step if step is None else int(step),
@@ -249,42 +206,26 @@ class Run:
             length=int(length),
             env_index=int(env_index),
             seconds=self._pace.seconds(),
-            stage=stage,
+            stage=self.curriculum.stage if stage is None else stage,
         )
         self.episodes += 1
-        self._returns.append(episode.episode_return)
+        self.last_returns.append(episode.episode_return)
         if self._early_stopping is not None and self.stop is None:
-            self.stop = early_stop(stops_after_episode(self._early_stopping, episode.step, self._returns))
+            self.stop = early_stop(stops_after_episode(self._early_stopping, episode.step, self.last_returns))
         self._dispatcher.call("rlctl_episode_ended", episode=episode)
         self._follow(episode)
         return episode
 
     def _follow(self, episode: Episode) -> None:
         """Begin the next stage of the curriculum if the last one is over with this episode; after the last the run is."""
-        curriculum, tell = self._curriculum, self._tell_environments
-        reason = None if curriculum is None else curriculum.after(episode)
-        if curriculum is None or tell is None or reason is None:
+        over = self.curriculum.after(episode)
+        if over is None:
             return
-        if curriculum.is_last:
+        reason, changed = over
+        if changed is None:
             self.stop = self.stop or Stop("curriculum", f"the last stage of the curriculum is over: {reason}")
-            return
-        stage = curriculum.advance(episode.step)
-        tell(curriculum.index)
-        changed = StageChanged(step=episode.step, stage=curriculum.index, env_id=stage.env_id, reason=reason)
-        append_event(
-            self.directory.events,
-            "stage_changed",
-            step=changed.step,
-            stage=changed.stage,
-            env_id=changed.env_id,
-            reason=reason,
-        )
-        print(
-            f"rlctl: step {changed.step}: {reason}; env.curriculum[{changed.stage}], {stage.env_id}",
-            file=sys.stderr,
-            flush=True,
-        )
-        self._dispatcher.call("rlctl_stage_changed", stage=changed)
+        else:
+            self._dispatcher.call("rlctl_stage_changed", stage=changed)
 
     def record_metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
         """Report scalars under rlctl's names (docs/metrics.md) or, for a library's own, `backend/<its tag>`."""
@@ -304,15 +245,17 @@ class Run:
 
     def finish(self) -> None:
         """Save what the training has become, and evaluate it if it came to its own end; the process calls it."""
-        self.save("final")
-        stopped = self.stop is not None and self.stop.kind == "request"
-        if self.evaluator is not None and not stopped and self.evaluator.evaluated_step != self.step:
-            self._evaluate()
+        self._safe_points.finish()
 
     def request_stop(self, reason: str, *, signal: str | None = None, kind: str = "request") -> None:
         """Ask for an end at the next `advance`; the first reason holds. Safe to call from a signal handler."""
         self._is_awaited = self._is_awaited or kind == "request"
         self.stop = self.stop or Stop(kind, reason, signal)
+
+    @property
+    def evaluator(self) -> Evaluator | None:
+        """What evaluates the policy during training; None where nothing does."""
+        return self._safe_points.evaluator
 
     def progress(self) -> Progress:
         """Return how far the run is."""
@@ -328,7 +271,7 @@ class Run:
     @property
     def return_mean(self) -> float | None:
         """Mean return of the last 100 training episodes; None before the first."""
-        return sum(self._returns) / len(self._returns) if self._returns else None
+        return sum(self.last_returns) / len(self.last_returns) if self.last_returns else None
 
     def _look_for_stop(self) -> None:
         self.stop = self._limits.reached(self.step, self.episodes)

@@ -48,6 +48,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
             curriculum=True,
+            shows_steps=True,
             setup="rlctl_cleanrl.setup:setup",
             sources=_sources(),
             remove_source="rlctl_cleanrl.setup:remove",

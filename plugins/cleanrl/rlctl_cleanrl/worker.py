@@ -15,7 +15,7 @@ from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_cleanrl.agents import NETWORK
 from rlctl_cleanrl.index import split_algorithm
 from rlctl_cleanrl.launcher import find_main_loop, run_script
-from rlctl_cleanrl.making import ConfiguredEnvironments
+from rlctl_cleanrl.making import ConfiguredEnvironments, Watched
 from rlctl_cleanrl.models import write_model
 from rlctl_cleanrl.networks import network_class
 from rlctl_cleanrl.observations import needs_of
@@ -57,7 +57,8 @@ class CleanrlWorker:
             run.use_device(script_device(run.device))
         network = run.hyperparameters.get("network")
         agent = None if network is None else network_class(network)
-        environments = ConfiguredEnvironments(run, needs_of(attrs.asdict(script), network))
+        watched = Watched(run.env_observers, _num_envs(run, script))
+        environments = ConfiguredEnvironments(run, needs_of(attrs.asdict(script), network), watched)
         environments.install()
         # Scripts write their runs/, models and videos below the current folder.
         os.chdir(run.directory.backend)
@@ -95,6 +96,14 @@ def arguments(run: Run, script: Script) -> dict[str, Any]:
     return values
 
 
+def _num_envs(run: Run, script: Script) -> int:
+    """Return in how many environments the script trains."""
+    known = script.parameter("num_envs")
+    if known is None or not isinstance(known.default, int):
+        return 1
+    return int(run.env.get("num_envs") or known.default)
+
+
 def script_device(name: str) -> torch.device:
     """Return the device for a script: scripts know `cuda` and `cpu`, and plain `cuda` is made to mean `cuda:N` in them.
 
@@ -113,6 +122,7 @@ class _Observer:
 
     def __init__(self, run: Run, script: Script, environments: ConfiguredEnvironments) -> None:
         self._run = run
+        self._name = script.name
         self._environments = environments
         # Where the loop's variable is global_step, it is the number of the step; others count steps taken.
         loop = find_main_loop(script.path.read_text(encoding="utf-8"))
@@ -129,7 +139,7 @@ class _Observer:
         self.flush()
         self._state.iterations += 1
         if not self._state.script:
-            self._environments.begun = True
+            self._environments.begin(self._name)
             self._state.script = script
             for reason in self._state.limits():
                 self._run.limit_resume(reason)

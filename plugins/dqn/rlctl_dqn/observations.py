@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rlctl import RlctlError
 from rlctl.gym.env_state import links
 from rlctl.gym.environments import make_env
+from rlctl.gym.observing import observed
+from rlctl.worker.observing import EnvObserver
 
 ACTION_MASK = "action_mask"
 """Key of `info` under which an environment says which actions are allowed: gymnasium's own name for it."""
@@ -32,12 +34,15 @@ class Layout:
     frames: int | None = None
 
 
-def make_observed(env: Mapping[str, Any], **kwargs: Any) -> gymnasium.Env[Any, Any]:
+def make_observed(
+    env: Mapping[str, Any], observers: Sequence[EnvObserver] = (), index: int = 0, **kwargs: Any
+) -> gymnasium.Env[Any, Any]:
     """Return the environment with observations that are one array: spaces other than a Box are flattened.
 
     A Discrete becomes one-hot; Dict and Tuple are laid end to end. Raises RlctlError for a space that has no fixed size.
+    `observers` see what is not flattened yet.
     """
-    made = make_env(env, **kwargs)
+    made = observed(make_env(env, **kwargs), observers, index)
     space = made.observation_space
     if isinstance(space, spaces.Box) and space.shape:
         return made

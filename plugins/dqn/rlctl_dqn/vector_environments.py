@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -15,6 +15,8 @@ from rlctl import NotAvailableError, Run
 from rlctl.gym.curriculum import STAGE
 from rlctl.gym.env_state import env_state, inexact, set_env_state
 from rlctl.gym.environments import import_environments
+from rlctl.gym.observing import Observable, StepObservers
+from rlctl.worker.observing import EnvObserver
 from rlctl_dqn.environments import Act, Environments, SyncEnvironments
 from rlctl_dqn.observations import ACTION_MASK, frames_of, make_observed
 from rlctl_dqn.replay_buffer import ReplayBuffer
@@ -72,15 +74,28 @@ class NativeEnvironments(Environments):
         self._vector = vector
         for reason in inexact([vector]):
             run.limit_resume(reason)
-        self.observations, _ = vector.reset(seed=run.seed)
+        self.observations, infos = vector.reset(seed=run.seed)
         self._had_ended = np.zeros(len(self), bool)
+        space = Observable(vector.single_observation_space, vector.single_action_space)
+        seen = run.env_observers
+        self._observers = [StepObservers(seen, index, space) for index in range(len(self))] if seen else []
+        for index, observers in enumerate(self._observers):
+            observers.begin(self.observations[index], _all_of(infos, index))  # one seed for all of them is none of each
 
     def play(self, act: Act, buffer: ReplayBuffer, before: int, until: int) -> int:
         """Take one action in each that is not being reset, as `Environments.play` says; a reset is no step."""
         self.nonfinite.clear()
         actions = np.asarray(act(self.observations, before))
-        following, rewards, terminated, truncated, _ = self._vector.step(actions + self.first_action)
+        taken = actions + self.first_action
+        following, rewards, terminated, truncated, infos = self._vector.step(taken)
         took = ~self._had_ended
+        for index, observers in enumerate(self._observers):
+            info = _all_of(infos, index)
+            if took[index]:
+                result = (following[index], rewards[index], terminated[index], truncated[index], info)
+                observers.step(taken[index], result)
+            else:
+                observers.begin(following[index], info)
         after = before + int(np.count_nonzero(took))
         steps = Steps(self.observations, actions, rewards, following, terminated)
         if took.all():
@@ -96,16 +111,21 @@ class NativeEnvironments(Environments):
 
     def state(self) -> dict[str, Any]:
         """Return everything as data."""
-        return {**super().state(), "had_ended": self._had_ended, "vector": env_state(self._vector)}  # type: ignore[arg-type]
+        own = {"had_ended": self._had_ended, "observers": [observers.state() for observers in self._observers]}
+        return {**super().state(), **own, "vector": env_state(self._vector)}  # type: ignore[arg-type]
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Become what `state` returned."""
         set_env_state(self._vector, state["vector"])  # type: ignore[arg-type]
         self._had_ended = state["had_ended"]
+        for observers, saved in zip(self._observers, state.get("observers", ()), strict=False):
+            observers.set_state(saved)
         super().set_state(state)
 
     def close(self) -> None:
         """Close all of them."""
+        for observers in self._observers:
+            observers.close()
         self._vector.close()
 
 
@@ -115,7 +135,7 @@ class AsyncEnvironments(Environments):
     way = "async"
 
     def __init__(self, run: Run, num_envs: int, *, checked: bool) -> None:
-        factories = [functools.partial(_in_process, run.env, index) for index in range(num_envs)]
+        factories = [functools.partial(_in_process, run.env, run.env_observers, index) for index in range(num_envs)]
         # Forking a process in which PyTorch has threads can lock it up.
         self._vector = AsyncVectorEnv(factories, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP)
         spaces = self._vector.single_observation_space, self._vector.single_action_space
@@ -181,13 +201,18 @@ class _Remote(gymnasium.Wrapper[Any, Any, Any, Any]):
         set_env_state(self.env, states[self._index])
 
 
-def _in_process(env: Mapping[str, Any], index: int) -> gymnasium.Env[Any, Any]:
-    return _Remote(make_observed(env), index)
+def _in_process(env: Mapping[str, Any], observers: Sequence[EnvObserver], index: int) -> gymnasium.Env[Any, Any]:
+    return _Remote(make_observed(env, observers, index), index)
 
 
 def _of(infos: Mapping[str, Any], index: int) -> dict[str, Any]:
     """Return what batched infos say of one environment: `_name` says for which of them there is a `name`."""
     return {name: infos[name][index] for name in (ACTION_MASK, STAGE) if name in infos and infos[f"_{name}"][index]}
+
+
+def _all_of(infos: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return everything that batched infos say of one environment."""
+    return {name: infos[name][index] for name in infos if f"_{name}" in infos and infos[f"_{name}"][index]}
 
 
 def make_environments(run: Run, vectorization: str, *, checked: bool, one_by_one: bool) -> Environments:
@@ -204,7 +229,9 @@ def make_environments(run: Run, vectorization: str, *, checked: bool, one_by_one
         vector = native(run.env, num_envs, required=vectorization == "native")
         made = None if vector is None else NativeEnvironments(run, vector, checked=checked)
     if made is None:
-        made = SyncEnvironments(run, [make_observed(run.env) for _ in range(num_envs)], checked=checked)
+        made = SyncEnvironments(
+            run, [make_observed(run.env, run.env_observers, index) for index in range(num_envs)], checked=checked
+        )
     if num_envs > 1:
         print(f"rlctl: vectorization: {made.way}", file=sys.stderr, flush=True)
     return made

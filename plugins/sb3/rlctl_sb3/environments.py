@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -16,13 +16,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from rlctl import RlctlError, Run
 from rlctl.gym.env_state import env_state, inexact, set_env_state
-from rlctl.gym.environments import make_env
 from rlctl.gym.evaluation import how_it_goes_on
+from rlctl.gym.observing import make_training_env
 from rlctl.gym.wrappers import unwrapped_statistics
 from rlctl.torch.random_state import random_states, seed_everything, set_random_states
 from rlctl_sb3.algorithms import MASKED
 from rlctl_sb3.masks import ActionMasks
 
+Make = Callable[[], gymnasium.Env[Any, Any]]
 _FAILURE = "rlctl.failure"
 """Key of the info by which an environment's process says what was raised in it."""
 
@@ -34,13 +35,16 @@ def make_environments(run: Run) -> VecEnv:
     """
     masked, num_envs, settings = run.info.algo in MASKED, run.env.get("num_envs") or 1, run.hyperparameters
     envs: VecEnv
+    seen = [functools.partial(make_training_env, run.env, run.env_observers, index) for index in range(num_envs)]
     if settings["vectorization"] == "async":
-        factories = [
-            functools.partial(_in_process, run.env, masked=masked, seed=run.seed + index) for index in range(num_envs)
-        ]
-        envs = EnvProcesses(factories)
+        envs = EnvProcesses(
+            [
+                functools.partial(_in_process, make, masked=masked, seed=run.seed + index)
+                for index, make in enumerate(seen)
+            ]
+        )
     else:
-        envs = DummyVecEnv([functools.partial(_here, run.env, masked=masked)] * num_envs)
+        envs = DummyVecEnv([functools.partial(_here, make, masked=masked) for make in seen])
     if num_envs > 1:
         print(f"rlctl: vectorization: {settings['vectorization']}", file=sys.stderr, flush=True)
     for reason in envs.env_method("rlctl_inexact", indices=0)[0]:
@@ -106,12 +110,12 @@ class TrainingEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         set_env_state(self.env, state["env"])
 
 
-def _here(env: Mapping[str, Any], *, masked: bool) -> TrainingEnv:
-    return TrainingEnv(_monitored(env, masked=masked))
+def _here(make: Make, *, masked: bool) -> TrainingEnv:
+    return TrainingEnv(_monitored(make, masked=masked))
 
 
-def _monitored(env: Mapping[str, Any], *, masked: bool) -> gymnasium.Env[Any, Any]:
-    made = make_env(env)
+def _monitored(make: Make, *, masked: bool) -> gymnasium.Env[Any, Any]:
+    made = make()
     if masked:
         made = ActionMasks(made)
     return made if unwrapped_statistics(made) is not None else Monitor(made)
@@ -150,9 +154,9 @@ def _failure(error: Exception) -> dict[str, Any]:
     return {_FAILURE: (f"an environment failed in its process: {type(error).__name__}: {error}", None)}
 
 
-def _in_process(env: Mapping[str, Any], *, masked: bool, seed: int) -> TrainingEnv:
+def _in_process(make: Make, *, masked: bool, seed: int) -> TrainingEnv:
     seed_everything(seed)
-    return _RemoteEnv(_monitored(env, masked=masked))
+    return _RemoteEnv(_monitored(make, masked=masked))
 
 
 class EnvProcesses(SubprocVecEnv):

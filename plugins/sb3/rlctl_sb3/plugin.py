@@ -62,6 +62,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             resume=Resume.EXACT,
             modes=(Mode.TRAIN, Mode.EVALUATE),
             curriculum=True,
+            shows_steps=True,
         )
     ]
 
