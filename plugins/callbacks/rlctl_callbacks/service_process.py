@@ -29,7 +29,6 @@ from rlctl.descriptors import resolve
 from rlctl.runs.files import read_json, write_json
 from rlctl_callbacks.background import Row
 
-
 _GRACE = 60.0
 """Seconds that a library has to end when the training was killed."""
 

@@ -131,7 +131,8 @@ def test_wandb_gets_films_that_are_whole(info):
     assert trouble(info) == []
     ((_, values),) = wandb_rows(info.directory)
     assert [name for name in values if name.startswith("videos/")] == ["videos/evaluation-10/seed-1-return-9"]
-    assert [path.read_bytes() for path in info.directory.glob("wandb/*/files/media/videos/**/*.mp4")] == [b"whole"]
+    stored = info.directory.glob("wandb/offline-run-*/files/media/videos/**/*.mp4")
+    assert [path.read_bytes() for path in stored] == [b"whole"]
 
 
 @needs("wandb")
