@@ -37,12 +37,15 @@ class Csv:
 
     @hookimpl
     def rlctl_episode_ended(self, episode: Episode) -> None:
-        self._tables["episodes"].write(episode.to_json())
+        self._tables["episodes"].write({**episode.to_json(), "return": float(episode.episode_return)})
 
     @hookimpl
     def rlctl_metrics(self, metrics: Metrics) -> None:
         line = metrics.to_json()
-        self._tables["metrics"].write({"step": line["step"], "seconds": line["seconds"], **line["values"]})
+        values = {
+            name: float(value) for name, value in metrics.values.items()
+        }  # torch's numbers would say what they are
+        self._tables["metrics"].write({"step": line["step"], "seconds": line["seconds"], **values})
 
     @hookimpl
     def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:

@@ -72,7 +72,7 @@ class ServiceProcess:
 
     def send(self, rows: list[Row]) -> None:
         """Hand rows over and wait until they are taken; raises ServiceFailedError."""
-        self._ask({"send": [{**attrs.asdict(row), "films": {k: str(v) for k, v in row.films.items()}} for row in rows]})
+        self._ask({"send": [_row_as_data(row) for row in rows]})
 
     def close(self, result: Result) -> None:
         """Have the service end, and wait for its process; raises ServiceFailedError."""
@@ -116,6 +116,11 @@ class Mark:
         self.data |= data
         self._path.parent.mkdir(exist_ok=True)
         write_json(self._path, self.data, durable=False)
+
+
+def _row_as_data(row: Row) -> dict[str, Any]:
+    values = {name: float(value) for name, value in row.values.items()}  # also of numpy's and torch's numbers
+    return {"step": row.step, "values": values, "films": {k: str(v) for k, v in row.films.items()}, "time": row.time}
 
 
 def _end_after(parent: int) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from rlctl import Episode, Metrics, Result
 from rlctl.testing import fake_run
@@ -59,12 +60,14 @@ def test_a_metric_that_appears_later_is_a_new_column(info):
 
 
 def test_numbers_that_are_not_finite_are_words_that_float_reads(info):
-    """NaN and infinities, numpy's as well, come back as they were."""
+    """NaN and infinities, numpy's and torch's as well, come back as they were."""
     callback = Csv(info)
-    callback.rlctl_metrics(metrics(1, a=float("nan"), b=float("inf"), c=np.float32("-inf"), d=np.float64(0.5)))
+    callback.rlctl_metrics(
+        metrics(1, a=float("nan"), b=float("inf"), c=np.float32("-inf"), d=np.float64(0.5), e=torch.tensor(0.5))
+    )
     callback.rlctl_training_ended(END)
     (row,) = table(info.directory / "metrics.csv")
-    assert [repr(float(row[name])) for name in "abcd"] == ["nan", "inf", "-inf", "0.5"]
+    assert [repr(float(row[name])) for name in "abcde"] == ["nan", "inf", "-inf", "0.5", "0.5"]
 
 
 def test_a_row_that_a_kill_has_torn_costs_only_itself(info):
