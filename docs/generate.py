@@ -15,6 +15,7 @@ from pathlib import Path
 from rlctl.config.jsonschema import config_reference
 from rlctl.evaluations import EvaluatedEpisode, Evaluation
 from rlctl.vocabulary import VOCABULARY
+from rlctl_callbacks.plugin import rlctl_callbacks
 from rlctl_cleanrl.catalogue import CATALOGUE, FAMILIES, Algorithm, family_of
 from rlctl_cleanrl.needs import packages_of, why_impossible
 
@@ -106,6 +107,18 @@ def _runs(modules: tuple[str, ...]) -> str:
     return f"needs `pip install {packages_of(modules)}`" if modules else "runs"
 
 
+def callbacks() -> str:
+    """Return the table of rlctl's callbacks: what each does, where it lives, and its options with their defaults."""
+    rows = []
+    for found in rlctl_callbacks():
+        options = [f"`{item.name}` (`{json.dumps(item.default)}`): {item.doc}" for item in found.options]
+        needs = ", ".join(f"`{name}`" for name in found.requires) or "-"
+        rows.append(
+            f"| `{found.name}` | {found.summary} | {found.process.value} | {needs} | {'<br>'.join(options) or '-'} |"
+        )
+    return "\n".join(["| callback | what it writes or shows | in | needs | options |", "|---|---|---|---|---|", *rows])
+
+
 def learning() -> str:
     """Return the tables of what agents have learned."""
     if str(ROOT) not in sys.path:
@@ -116,6 +129,7 @@ def learning() -> str:
 
 
 PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
+    ("callbacks.md", "callbacks", callbacks),
     ("cleanrl.md", "scripts", cleanrl_scripts),
     ("configuration.md", "keys", config_reference),
     ("metrics.md", "vocabulary", vocabulary),

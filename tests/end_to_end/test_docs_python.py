@@ -1,4 +1,4 @@
-"""The code on the page about Python runs, block by block, each as a program of its own."""
+"""The code on the pages about Python and callbacks runs, block by block, each as a program of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+BLOCKS = [
+    block
+    for page in ("python.md", "callbacks.md")
+    for block in re.findall(
+        r"^```python\n(.*?)^```$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+]
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=[f"block-{number}" for number in range(1, len(BLOCKS) + 1)])

@@ -3,184 +3,114 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rlctl import (
-    CallbackDescriptor,
-    EnvFacts,
-    ExportDescriptor,
-    Parameter,
-    Problem,
-    Process,
-    RunConfig,
-    hookimpl,
-)
+from rlctl import CallbackDescriptor, EnvFacts, ExportDescriptor, Parameter, Problem, Process, RunConfig, hookimpl
+from rlctl_callbacks.recorders import formats_of_records, recorders
 
+_PATIENCE = Parameter(
+    name="patience", kinds=("number",), default=60.0, exclusive_minimum=0,
+    doc="Seconds that the end of the run waits for what is still to be sent.",
+)  # fmt: skip
 _FLUSH = Parameter(
     name="flush_seconds", kinds=("number",), default=10.0, exclusive_minimum=0, doc="Longest time until a point is on disk."
 )  # fmt: skip
 _INTERVAL = Parameter(
     name="interval", kinds=("number",), default=10.0, exclusive_minimum=0, doc="Seconds between lines without a terminal."
 )  # fmt: skip
-_WINDOW = Parameter(
-    name="window", kinds=("integer",), default=100, minimum=1, doc="Episodes over which the return is smoothed."
-)  # fmt: skip
 
-_CHUNK = Parameter(
-    name="chunk_steps", kinds=("integer",), default=8192, minimum=16, doc="Most steps of an environment in one file."
-)  # fmt: skip
-_LONGEST = Parameter(
-    name="flush_seconds", kinds=("number",), default=10.0, exclusive_minimum=0, doc="Longest time until steps are on disk."
-)  # fmt: skip
-_INFOS = Parameter(
-    name="infos", kinds=("array",), default=[], doc="Entries of `info` to record: numbers, or arrays of one shape."
-)  # fmt: skip
-_EVERY = Parameter(
-    name="every_episodes", kinds=("integer",), default=1, minimum=1, doc="Only of each so-many-th episode, the first one included."
-)  # fmt: skip
 
-_VIDEO = (
-    Parameter(name="every_steps", kinds=("integer", "null"), minimum=1, doc="Film each time so many steps were taken."),
-    Parameter(
-        name="every_episodes",
-        kinds=("integer", "null"),
-        minimum=1,
-        doc="Film each time so many training episodes ended.",
-    ),
-    Parameter(name="episodes", kinds=("integer",), default=1, minimum=1, maximum=1000, doc="Episodes in one film."),
-    Parameter(name="max_steps", kinds=("integer", "null"), minimum=1, doc="Steps after which a film ends in any case."),
-    Parameter(
-        name="height",
-        kinds=("integer", "null"),
-        minimum=16,
-        maximum=4320,
-        doc="Pixels, an even number; the width follows.",
-    ),
-    Parameter(
-        name="fps",
-        kinds=("number", "null"),
-        exclusive_minimum=0,
-        doc="Pictures a second; by default the environment's.",
-    ),
-    Parameter(name="format", kinds=("string",), default="mp4", choices=("mp4", "gif"), doc="Kind of file."),
-    Parameter(name="stochastic", kinds=("boolean",), default=False, doc="Let the policy sample its actions."),
-)
+def _whole(name: str, default: int, doc: str) -> Parameter:
+    return Parameter(name=name, kinds=("integer",), default=default, minimum=1, doc=doc)
 
-_MINARI = (
-    Parameter(
-        name="dataset_id", kinds=("string", "null"), doc="Minari's id of the dataset; by default `rlctl/ENV/ALGO-v0`."
-    ),
-)
-_EPISODES = (
-    Parameter(name="actions", kinds=("boolean",), default=False, doc="With the actions, as `actions` recorded them."),
-    Parameter(name="frames", kinds=("boolean",), default=False, doc="With the pictures, as `frames` recorded them."),
-    Parameter(name="transitions", kinds=("boolean",), default=False, doc="With what `transitions` recorded."),
-    Parameter(name="agent_logs", kinds=("boolean",), default=False, doc="With the metrics reported in each episode."),
-    Parameter(
-        name="reward_info",
-        kinds=("string", "null"),
-        doc="Entry of `info` that counts in `ep_return` in place of the reward.",
-    ),
-)
+
+def _text(name: str, default: str, doc: str, choices: tuple[str, ...] = ()) -> Parameter:
+    return Parameter(name=name, kinds=("string",), default=default, choices=choices, doc=doc)
+
+
+def _maybe(name: str, doc: str) -> Parameter:
+    return Parameter(name=name, kinds=("string", "null"), doc=doc)
+
+
+def _callback(name: str, summary: str, factory: str, *options: Parameter, **more: Any) -> CallbackDescriptor:
+    return CallbackDescriptor(name=name, summary=summary, factory=f"rlctl_callbacks.{factory}", options=options, **more)
 
 
 @hookimpl
 def rlctl_callbacks() -> list[CallbackDescriptor]:
+    return [*_files(), *_displays(), *_services(), *recorders(), _callback("empty", "nothing at all", "empty:Empty")]
+
+
+def _files() -> list[CallbackDescriptor]:
     return [
-        CallbackDescriptor(
-            name="jsonl",
-            summary="episodes.jsonl and metrics.jsonl in the run's directory",
-            factory="rlctl_callbacks.jsonl:JsonLines",
+        _callback(
+            "jsonl", "episodes.jsonl and metrics.jsonl in the run's directory", "jsonl:JsonLines",
             requires=("jsonlines", "orjson"),
         ),
-        CallbackDescriptor(
-            name="tensorboard",
-            summary="event files for TensorBoard in the run's directory",
-            factory="rlctl_callbacks.tensorboard:TensorBoard",
-            options=(_FLUSH,),
+        _callback("csv", "episodes.csv and metrics.csv in the run's directory", "csv:Csv"),
+        _callback(
+            "tensorboard", "event files for TensorBoard in the run's directory, metrics averaged",
+            "tensorboard:TensorBoard",
+            _whole("flush_every", 1000, "Steps whose values of a metric become one point."),
+            _text("aggregate", "mean", "What the point is of them: their mean or the last.", ("mean", "last")),
+            _FLUSH,
             requires=("tensorboard",),
         ),
-        CallbackDescriptor(
-            name="curves",
-            summary="plots/training_curves.png in the run's directory, at its end",
-            factory="rlctl_callbacks.curves:Curves",
-            options=(_WINDOW,),
-            process=Process.HOST,
-            requires=("matplotlib>=3.8",),
+        _callback(
+            "tensorboard_basic", "event files for TensorBoard in the run's directory, every value",
+            "tensorboard:TensorBoardBasic", _FLUSH, requires=("tensorboard",),
         ),
-        CallbackDescriptor(
-            name="progress",
-            summary="a bar in a terminal, plain lines elsewhere",
-            factory="rlctl_callbacks.progress:Progress",
-            options=(_INTERVAL,),
-            process=Process.HOST,
-            requires=("rich",),
+        _callback(
+            "curves", "plots/training_curves.png in the run's directory, at its end", "curves:Curves",
+            _whole("window", 100, "Episodes over which the return is smoothed."),
+            process=Process.HOST, requires=("matplotlib>=3.8",),
         ),
-        CallbackDescriptor(
-            name="transitions",
-            summary="each step of training as arrays, for rlctl.load_transitions and Minari",
-            factory="rlctl_callbacks.recording:Records",
-            env_observer="rlctl_callbacks.recording:Transitions",
-            options=(_CHUNK, _LONGEST, _INFOS),
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
+    ]  # fmt: skip
+
+
+def _displays() -> list[CallbackDescriptor]:
+    return [
+        _callback(
+            "progress", "a bar in a terminal, plain lines elsewhere", "progress:Progress", _INTERVAL,
+            process=Process.HOST, requires=("rich",),
         ),
-        CallbackDescriptor(
-            name="actions",
-            summary="the actions of training as arrays, for rlctl.load_actions",
-            factory="rlctl_callbacks.recording:Records",
-            env_observer="rlctl_callbacks.recording:Actions",
-            options=(_CHUNK, _LONGEST),
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
+        _callback(
+            "console", "a line for each so many episodes", "console:Console",
+            _whole("every", 10, "Episodes that a line is of."), process=Process.HOST,
         ),
-        CallbackDescriptor(
-            name="frames",
-            summary="pictures of training episodes as arrays, for rlctl.load_frames",
-            factory="rlctl_callbacks.recording:Records",
-            env_observer="rlctl_callbacks.recording:Frames",
-            options=(_CHUNK, _LONGEST, _EVERY),
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
+    ]  # fmt: skip
+
+
+def _services() -> list[CallbackDescriptor]:
+    return [
+        _callback(
+            "wandb", "a page of Weights & Biases, offline without a key", "wandb:Wandb",
+            _text("project", "rlctl", "Project of the page."),
+            _maybe("entity", "User or team; null: the user's own."),
+            _maybe("group", "What W&B groups the page under."),
+            Parameter(name="tags", kinds=("array",), default=(), doc="Tags of the page."),
+            _text("mode", "auto", "auto: online with a key, else offline.", ("auto", "online", "offline")),
+            _PATIENCE,
+            requires=("wandb",),
         ),
-        CallbackDescriptor(
-            name="video",
-            summary="films of the policy while it trains, in videos/",
-            factory="rlctl_callbacks.video:Video",
-            needs_policy=True,
-            options=_VIDEO,
-            requires=("gymnasium>=1.0", "imageio>=2.31", "imageio-ffmpeg>=0.4.9"),
+        _callback(
+            "mlflow", "a run of an MLflow experiment, in a folder of files by default", "mlflow:MLflow",
+            _maybe("uri", "Tracking store; null: MLFLOW_TRACKING_URI, or mlruns in the current folder."),
+            _text("experiment", "rlctl", "Experiment that the run belongs to."),
+            _PATIENCE,
+            requires=("mlflow-skinny",),
         ),
-        CallbackDescriptor(name="empty", summary="nothing at all", factory="rlctl_callbacks.empty:Empty"),
-    ]
+        _callback(
+            "trackio", "a run of a Trackio project, on this machine", "trackio:Trackio",
+            _text("project", "rlctl", "Project of the run."),
+            _maybe("group", "What Trackio groups the run under."),
+            _PATIENCE,
+            requires=("trackio",),
+        ),
+    ]  # fmt: skip
 
 
 @hookimpl
 def rlctl_exports() -> list[ExportDescriptor]:
-    without_a_policy: dict[str, Any] = {"needs_policy": False}
-    return [
-        ExportDescriptor(
-            name="minari",
-            summary="transitions as a Minari dataset, for offline learning",
-            entry_point="rlctl_callbacks.minari_export:write",
-            filename="minari",
-            options=_MINARI,
-            requires=("minari>=0.5", "h5py>=3.8"),
-            install="pip install 'rlctl-callbacks[minari]'",
-            **without_a_policy,
-        ),
-        ExportDescriptor(
-            name="metrics-json",
-            summary="rewards, lengths, evaluations, losses, epsilons and Q-values as parallel lists",
-            entry_point="rlctl_callbacks.metrics_json:write",
-            filename="metrics.json",
-            **without_a_policy,
-        ),
-        ExportDescriptor(
-            name="episodes",
-            summary="a record for each training episode, as lines of JSON",
-            entry_point="rlctl_callbacks.episode_records:write",
-            filename="episodes.jsonl",
-            options=_EPISODES,
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
-            **without_a_policy,
-        ),
-    ]
+    return formats_of_records()
 
 
 @hookimpl

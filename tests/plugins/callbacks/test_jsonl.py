@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from rlctl import Episode, Metrics, Result
 from rlctl.runs.files import read_lines
@@ -81,6 +82,29 @@ def test_returns_keep_all_their_bits(info):
     callback.rlctl_training_ended(END)
     read = [Episode.from_json(line).episode_return for line in read_lines(info.directory / "episodes.jsonl")]
     assert read == values
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, torch.tensor])
+@pytest.mark.parametrize("value", [0.5, math.nan, math.inf])
+def test_numbers_of_other_libraries_are_numbers(info, kind, value):
+    """A program of one's own may hand over numpy's and torch's scalars; what is not finite is flagged."""
+    callback = JsonLines(info)
+    callback.rlctl_metrics(Metrics(step=1, seconds=0.5, values={"a": kind(value), "b": 2.0}))
+    callback.rlctl_episode_ended(Episode(index=0, step=1, episode_return=kind(value), length=1))
+    callback.rlctl_training_ended(END)
+    (metrics,), (episode,) = (strict_lines(info.directory / f"{name}.jsonl") for name in ("metrics", "episodes"))
+    assert repr(Metrics.from_json(metrics).values) == repr({"a": value, "b": 2.0})
+    assert repr(Episode.from_json(episode).episode_return) == repr(value)
+
+
+def test_finite_numbers_whose_sum_is_not_are_left_as_they_are(info):
+    """The quick look at the sum may be wrong, the file is not."""
+    callback = JsonLines(info)
+    callback.rlctl_metrics(Metrics(step=1, seconds=0.5, values={"a": 1.7e308, "b": 1.7e308}))
+    callback.rlctl_training_ended(END)
+    (line,) = strict_lines(info.directory / "metrics.jsonl")
+    assert line["values"] == {"a": 1.7e308, "b": 1.7e308}
+    assert "nonfinite" not in line
 
 
 def test_a_line_is_in_the_file_at_once(info):
