@@ -15,7 +15,7 @@ def test_a_short_training_on_road_runner_learns_to_collect_seeds(cli):
     pytest.importorskip("ale_py", reason="needs ale-py")
     pytest.importorskip("cv2", reason="the wrappers need OpenCV")
     sets = [word for name, value in SETTINGS.items() for word in ("--set", f"hyperparameters.{name}={value}")]
-    words = "rlctl/Atari-v0 -n 60000 -s 1 --set env.kwargs.game=RoadRunner --device cpu".split()
+    words = ["rlctl/Atari-v0", "-n", "60000", "-s", "1", "--set", "env.kwargs.game=RoadRunner", "--device", "cpu"]
 
     trained = cli("run", "dqn/dqn_atari", *words, *sets, "--run-id", "it", timeout=3000)
     assert trained.code == 0, trained.err
