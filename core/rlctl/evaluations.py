@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -243,22 +244,23 @@ def training_seeds(run_seed: int, num_envs: int | None) -> range:
 def evaluation_seeds(
     run_seed: int, count: int, *, purpose: str = "training", num_envs: int | None = None
 ) -> tuple[int, ...]:
-    """Return `count` different seeds that follow from `run_seed` and are none of the training's own.
+    """Return the first `count` of `endless_seeds`."""
+    return tuple(itertools.islice(endless_seeds(run_seed, purpose=purpose, num_envs=num_envs), count))
+
+
+def endless_seeds(run_seed: int, *, purpose: str = "training", num_envs: int | None = None) -> Iterator[int]:
+    """Yield different seeds that follow from `run_seed` and are none of the training's own.
 
     `purpose` gives other seeds: those by which a training chose
     its best policy are no fair judges of it afterwards.
     """
     taken = set(training_seeds(run_seed, num_envs))
-    seeds: list[int] = []
-    index = 0
-    while len(seeds) < count:
+    for index in itertools.count():
         digest = hashlib.sha256(f"rlctl evaluation {purpose} {run_seed} {index}".encode()).digest()
         seed = int.from_bytes(digest[:8], "big") % SEED_LIMIT
         if seed not in taken:
             taken.add(seed)
-            seeds.append(seed)
-        index += 1
-    return tuple(seeds)
+            yield seed
 
 
 def evaluations_of(lines: Iterable[Mapping[str, Any]]) -> list[Evaluation]:

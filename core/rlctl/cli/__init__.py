@@ -21,6 +21,7 @@ _COMMANDS = {
     "evaluate": ("rlctl.cli.evaluate:evaluate", "Measure the policy of a run, or of a library's own file."),
     "play": ("rlctl.cli.play:play", "Show how a policy acts, in a window or as text."),
     "record": ("rlctl.cli.play:record", "Film how a policy acts, as mp4 or GIF."),
+    "interactive": ("rlctl.cli.interactive:interactive", "Let another program step a policy, by lines of JSON."),
     "export": ("rlctl.cli.export:export", "Write a policy as a file for other programs, such as ONNX."),
     "runs": ("rlctl.cli.runs:runs", "List, show, follow, stop and remove runs."),
     "verify": ("rlctl.cli.verify:verify", "Prove that a worker resumes exactly, as it declares."),

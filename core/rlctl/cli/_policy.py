@@ -29,18 +29,22 @@ _FILE = (
     click.option(
         "--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs."
     ),
-    json_option,
 )
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these options, and --json."""
+    return _with((*_ACTING, *_FILE, json_option), command)
+
+
+def acting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command these options."""
     return _with(_ACTING + _FILE, command)
 
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command those of them that say what a library's own file is, and where runs are."""
-    return _with(_FILE, command)
+    """Give a command those of them that say what a library's own file is, and where runs are; and --json."""
+    return _with((*_FILE, json_option), command)
 
 
 def _with(options: Iterable[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,13 +67,18 @@ def config_of_file(target: str | None, options: dict[str, Any]) -> dict[str, Any
 
     Raises UsageError for what a run knows itself.
     """
-    from rlctl.config.layers import merge, parse_overrides
-
     if target is None or not Path(target).is_file():
         for name, flag in (("worker", "--worker"), ("algo", "--algo"), ("overrides", "--set")):
             if options[name]:
                 raise UsageError(f"{flag} is for a library's own file; a run knows what it is.")
         return None
+    return config_of(options)
+
+
+def config_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a training that the command line describes."""
+    from rlctl.config.layers import merge, parse_overrides
+
     values: dict[str, Any] = dict(merge(parse_overrides(options["overrides"])).values)
     worker, _, algo = (options["worker"] or "").partition("/")
     said = {"worker": worker or None, "algo": options["algo"] or algo or None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def measure(
     waiting = iter(request.seeds)
     found: dict[int | None, EvaluatedEpisode] = {}
     with contextlib.ExitStack() as stack:
-        slots = [_Slot(policy, request, view, stack) for _ in range(min(request.num_envs, len(request.seeds)))]
+        slots = [Slot(policy, request, view, stack) for _ in range(min(request.num_envs, len(request.seeds)))]
         for slot in slots:
             slot.begin(next(waiting))
         while any(slot.seed is not None for slot in slots):
@@ -51,7 +51,7 @@ def measure(
             if request.asks_values and started.any():
                 _note_values(policy, observations, slots)
             actions = policy.act(observations, greedy=request.greedy, started=started)
-            for slot, action in zip(slots, _separate(actions, slots[0].env.action_space), strict=True):
+            for slot, action in zip(slots, separated(actions, slots[0].env.action_space), strict=True):
                 episode = slot.step(action)
                 if episode is not None:
                     found[episode.seed] = episode
@@ -59,8 +59,13 @@ def measure(
     return [found[seed] for seed in request.seeds if seed in found]
 
 
-class _Slot:
-    """One of the environments, and the episode in it; without a seed it waits for the others to end."""
+class Slot:
+    """One of the environments, and the episode in it; without a seed it waits for the others to end.
+
+    `observation`, `info`, `reward`, `terminated` and `truncated` are of the last step, the first two of the reset before it.
+    `reward` is the environment's own, before a wrapper that normalises or clips it; a lost life, where a wrapper makes that an
+    end, is none. `episode_return` and `length` are of the episode until now.
+    """
 
     def __init__(
         self, policy: Policy, request: EvaluationRequest, view: View | None, stack: contextlib.ExitStack
@@ -69,6 +74,7 @@ class _Slot:
         self.started = True
         self.value: float | None = None
         self.observation: Any = None
+        self.info: Mapping[str, Any] = {}
         self._gamma = request.gamma
         arguments = {} if view is None else {"render_mode": view.render_mode}
         env: gymnasium.Env[Any, Any] = policy.make_env(request.env, **arguments)
@@ -83,11 +89,12 @@ class _Slot:
         self.seed = seed
         if seed is None:
             return
-        self.observation, _ = self.env.reset(seed=seed)
+        self.observation, self.info = self.env.reset(seed=seed)
         self.started = True
         self.value = None
+        self.reward, self.terminated, self.truncated = 0.0, False, False
         self._rewards.take()
-        self._return, self._discounted, self._discount, self._length = 0.0, 0.0, 1.0, 0
+        self.episode_return, self._discounted, self._discount, self.length = 0.0, 0.0, 1.0, 0
         if self._viewer is not None:
             self._viewer.begin()
 
@@ -95,13 +102,13 @@ class _Slot:
         """Take an action; returns the episode if it has ended with that."""
         if self.seed is None:
             return None
-        self.observation, _, terminated, truncated, _ = self.env.step(action)
+        self.observation, _, terminated, truncated, self.info = self.env.step(action)
         self.started = False
-        reward, steps = self._rewards.take()
-        self._return += reward
-        self._length += steps
+        self.reward, steps = self._rewards.take()
+        self.episode_return += self.reward
+        self.length += steps
         if self._gamma is not None:
-            self._discounted += self._discount * reward
+            self._discounted += self._discount * self.reward
             self._discount *= self._gamma
         if self._viewer is not None:
             self._viewer.step()
@@ -109,11 +116,12 @@ class _Slot:
             return None
         if not truncated and self._goes_on_after_a_life():
             return None
+        self.terminated, self.truncated = bool(terminated), bool(truncated)
         episode = EvaluatedEpisode(
             seed=self.seed,
-            episode_return=self._return,
-            length=self._length,
-            terminated=bool(terminated),
+            episode_return=self.episode_return,
+            length=self.length,
+            terminated=self.terminated,
             discounted_return=None if self._gamma is None else self._discounted,
             value=self.value,
         )
@@ -137,7 +145,7 @@ def _films(request: EvaluationRequest) -> View | None:
     return View("rgb_array", lambda env: EpisodeFilms(env, folder))
 
 
-def _note_values(policy: Policy, observations: Any, slots: Sequence[_Slot]) -> None:
+def _note_values(policy: Policy, observations: Any, slots: Sequence[Slot]) -> None:
     """Keep what the policy expects of the episodes that begin here, if it says that.
 
     It is asked about all environments, as when it acts: it may know something of each of them, by its place.
@@ -208,7 +216,8 @@ def stacked(observations: Sequence[Any], space: gymnasium.spaces.Space[Any]) -> 
     return np.stack([np.asarray(observation) for observation in observations])
 
 
-def _separate(actions: Any, space: gymnasium.spaces.Space[Any]) -> Iterator[Any]:
+def separated(actions: Any, space: gymnasium.spaces.Space[Any]) -> Iterator[Any]:
+    """Yield the actions of a batch, one for each environment."""
     if isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
         return iter(iterate(batch_space(space, len(actions)), actions))
     return iter(actions)

@@ -13,10 +13,12 @@ from typing import Any
 
 import gymnasium
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from rlctl.descriptors import ActionSpace, ObservationSpace
 from rlctl.errors import ConfigError, RlctlError
 from rlctl.gym.environments import import_environments, make_env
+from rlctl.gym.values import plain
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (spaces.Discrete, "discrete"),
@@ -46,15 +48,17 @@ def _kind(space: spaces.Space[Any]) -> str:
 def described(space: spaces.Space[Any]) -> dict[str, Any]:
     """Return a space as data: `kind`, `class`, and what belongs to the kind, inner spaces included.
 
-    A Box has `shape` and `dtype`, a Discrete `n`, a MultiDiscrete `nvec`, a MultiBinary `shape`; a Dict has `spaces` by name, a
-    Tuple a list of them.
+    A Box has `shape`, `dtype`, `low` and `high`, which are one number where all are the same, a Discrete `n` and `start`, a
+    MultiDiscrete `nvec`, a MultiBinary `shape`; a Dict has `spaces` by name, a Tuple a list of them.
     """
     kind = "box" if isinstance(space, spaces.Box) else _kind(space)
     found: dict[str, Any] = {"kind": kind, "class": f"{type(space).__module__}:{type(space).__qualname__}"}
     if isinstance(space, (spaces.Box, spaces.MultiBinary)):
         found |= {"shape": list(space.shape), "dtype": str(space.dtype)}
     elif isinstance(space, spaces.Discrete):
-        found["n"] = int(space.n)
+        found |= {"n": int(space.n), "start": int(space.start)}
+    if isinstance(space, spaces.Box):
+        found |= {"low": _bound(space.low), "high": _bound(space.high)}
     elif isinstance(space, spaces.MultiDiscrete):
         found["nvec"] = space.nvec.tolist()
     elif isinstance(space, spaces.Dict):
@@ -62,6 +66,10 @@ def described(space: spaces.Space[Any]) -> dict[str, Any]:
     elif isinstance(space, spaces.Tuple):
         found["spaces"] = [described(inner) for inner in space.spaces]
     return found
+
+
+def _bound(bound: NDArray[Any]) -> Any:
+    return plain(bound.flat[0] if bound.size and (bound == bound.flat[0]).all() else bound)
 
 
 def facts_of(env: dict[str, Any]) -> dict[str, Any]:

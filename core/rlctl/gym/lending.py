@@ -55,9 +55,10 @@ def tell(directory: RunDirectory, line: Mapping[str, Any]) -> None:
 
 
 def lend(directory: RunDirectory, asked: Mapping[str, Any], use: Callable[[Resumable], None]) -> None:
-    """Build the training of `directory`, give it the weights of `asked["path"]`, and call `use` with its state."""
+    """Build the training of `directory`, give it the weights of `asked["path"]`, if any, and call `use` with its state."""
     config = (read_json(directory.config) or {})["config"]
     manifest = read_json(directory.manifest) or {}
+    path = None if asked["path"] is None else Path(asked["path"])
     run = Run(
         run_info(directory, config),
         directory=directory,
@@ -66,7 +67,7 @@ def lend(directory: RunDirectory, asked: Mapping[str, Any], use: Callable[[Resum
         dispatcher=Dispatcher(_raise),
         threads=config.get("threads"),
         source=manifest["worker"].get("source"),
-        beginning=Weights(Path(asked["path"]), trust=asked["trust"], use=use),
+        beginning=Weights(path, trust=asked["trust"], use=use),
     )
     with contextlib.suppress(PolicyLent):
         make_worker(directory).train(run)
@@ -88,6 +89,7 @@ def _end_with_the_host() -> None:
 def _watch_stdin() -> None:
     while os.read(0, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    # To the main thread by name: it may be waiting in a read or write, which only its own signal ends.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     time.sleep(_GRACE)
     kill_own_group()

@@ -83,6 +83,7 @@ def evaluate(
             videos = [os.path.relpath(path, found.directory.path) for path in evaluation.videos]
             line = {**evaluation.to_json(), "env": prepared.effective()["env"], "videos": videos}
             append_line(found.directory.path / "evaluations_after.jsonl", line, durable=True)
+    assert found.path is not None  # what was found by a reference is somewhere
     return Evaluated(found.what, found.path, found.step, tuple(evaluations))
 
 

@@ -38,11 +38,11 @@ _GRACE = 10.0
 
 @frozen
 class Target:
-    """The policy: a bundle of a run, or a file; and the configuration that builds its training."""
+    """The policy: a bundle of a run, a file, or as its training would begin (no `path`); and what builds its training."""
 
     what: str
-    path: Path
-    sha256: str
+    path: Path | None
+    sha256: str | None
     step: int
     episodes: int
     config: Mapping[str, Any]
@@ -54,7 +54,7 @@ class Target:
         if trust and self.checkpoint is not None:
             raise UsageError("--trust is for a library's own file; a run knows what it is.")
         return {
-            "path": str(self.path),
+            "path": None if self.path is None else str(self.path),
             "trust": trust,
             "step": self.step,
             "episodes": self.episodes,
@@ -140,14 +140,22 @@ def _overrides(env: Mapping[str, Any], device: str | None) -> list[Layer]:
 
 
 def lend(
-    module: str, prepared: Prepared, request: Mapping[str, Any], hear: Hear | None = None, *, window: bool = False
+    module: str,
+    prepared: Prepared,
+    request: Mapping[str, Any],
+    hear: Hear | None = None,
+    *,
+    window: bool = False,
+    channel: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """Have `python -m MODULE DIRECTORY` build the training and do what `request` asks; returns its answer.
 
-    `hear` gets each line that it tells meanwhile. `window`: it may open one. Raises RlctlError with its words when it fails.
+    `hear` gets each line that it tells meanwhile. `window`: it may open one. `channel`: file descriptors that it gets, to talk
+    to somebody else by; what it prints then goes to stderr, as it may run for days. Raises RlctlError with its words when it
+    fails.
     """
     files = {"config.json": {"config": prepared.effective()}, "manifest.json": host_manifest(prepared, [])}
-    return in_a_process(module, request, files, hear, config=prepared.effective(), window=window)
+    return in_a_process(module, request, files, hear, config=prepared.effective(), window=window, channel=channel)
 
 
 def in_a_process(
@@ -158,6 +166,7 @@ def in_a_process(
     *,
     config: Mapping[str, Any],
     window: bool = False,
+    channel: tuple[int, ...] = (),
 ) -> dict[str, Any]:
     """Do the same in a directory of any `files`, which is thrown away."""
     with tempfile.TemporaryDirectory(prefix="rlctl-lent-") as folder:
@@ -165,10 +174,11 @@ def in_a_process(
         environment = {**os.environ, **task_for(directory, dict(config)).environment}
         if not window:
             environment["SDL_VIDEODRIVER"] = "dummy"
-        code = _followed([sys.executable, "-m", module, str(directory.path)], directory, environment, hear)
+        code = _followed([sys.executable, "-m", module, str(directory.path)], directory, environment, hear, channel)
         answer = read_json(directory.path / "answer.json")
         if answer is None:
-            raise RlctlError(f"the policy's process ended with code {code}:\n{directory.log_tail()}")
+            words = "." if channel else f":\n{directory.log_tail()}"
+            raise RlctlError(f"the policy's process ended with code {code}{words}")
     if "error" in answer:
         error = RlctlError(answer["error"], hint=answer["hint"])
         error.exit_code = answer.get("exit_code", ExitCode.RUN_FAILED)
@@ -176,12 +186,25 @@ def in_a_process(
     return answer
 
 
-def _followed(command: list[str], directory: RunDirectory, environment: dict[str, str], hear: Hear | None) -> int:
+def _followed(
+    command: list[str],
+    directory: RunDirectory,
+    environment: dict[str, str],
+    hear: Hear | None,
+    channel: tuple[int, ...],
+) -> int:
     """Run a command to its end, and pass on what it tells. It has a session of its own, so Ctrl-C reaches us alone."""
     reader = LineReader(directory.path / "told.jsonl")
     with directory.log.open("wb") as log:
+        output = 2 if channel else log
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            pass_fds=channel,
+            start_new_session=True,
         )
     try:
         ended = False

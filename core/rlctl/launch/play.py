@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import sys
@@ -13,12 +14,12 @@ import attrs
 from attrs import define, field, frozen
 
 from rlctl.compatibility import EnvFacts, check_render_mode
-from rlctl.errors import CheckpointError, ConfigError, Problem, UsageError
+from rlctl.errors import Problem
 from rlctl.evaluations import WITHOUT_A_WINDOW, EvaluatedEpisode, EvaluationRequest, PlayRequest, evaluation_seeds
+from rlctl.launch.acting import ActingOptions, env_alone, find_actor, prepare_actor
 from rlctl.launch.evaluate import num_envs_of
-from rlctl.launch.lend import Hear, Report, Target, find_target, in_a_process, lend, prepare_target
+from rlctl.launch.lend import Hear, Report, Target, in_a_process, lend
 from rlctl.launch.prepare import Prepared
-from rlctl.launch.probe import probe_env
 from rlctl.requirements import all_missing
 from rlctl.runs.store import default_root
 
@@ -31,22 +32,16 @@ Ended = Callable[[EvaluatedEpisode], None]
 
 
 @frozen(kw_only=True)
-class PlayOptions:
+class PlayOptions(ActingOptions):
     """What to show: `episodes`, one by default, or as many of them as it takes for `steps`, the last one cut off.
 
-    `seed` None: the seeds of `rlctl evaluate`, whose episodes these then are. `record`: a film, at `output` or among the
-    run's own, with `speed` pictures a second. The rest says how pictures are drawn as text, see PlayRequest.
+    `record`: a film, at `output` or among the run's own, with `speed` pictures a second. The rest says how pictures are drawn
+    as text, see PlayRequest.
     """
 
     episodes: int | None = None
     steps: int | None = None
-    seed: int | None = None
-    stochastic: bool = False
-    random: bool = False
     render: str = "human"
-    env: Mapping[str, Any] = {}
-    device: str | None = None
-    trust: bool = False
     record: bool = False
     output: Path | None = None
     speed: float | None = None
@@ -54,11 +49,6 @@ class PlayOptions:
     lines: int = 24
     colour: bool = False
     paced: bool = False
-
-    @property
-    def acting(self) -> str:
-        """How actions are chosen, in a word."""
-        return "randomly" if self.random else "stochastically" if self.stochastic else "greedily"
 
 
 @define
@@ -105,9 +95,11 @@ def play(
     `shown` gets each frame that is text, `ended` each episode at its end. Raises ConfigError with everything that is wrong
     before a process is started for it, NotAvailableError, and RlctlError with the process's words when it fails.
     """
-    found = _find(target, config, Path(runs_dir or default_root()), options)
-    prepared = None if found is None else _prepared(found, options, report)
-    env = _env_alone(options) if prepared is None else prepared.effective()["env"]
+    wrong = [*_contradictions(options), *_lacking(options)]
+    found = find_actor(target, config, Path(runs_dir or default_root()), options, wrong)
+    check = functools.partial(_render_problems, options)
+    prepared = None if found is None else prepare_actor(found, options, report, check)
+    env = env_alone(options, check)[0] if prepared is None else prepared.effective()["env"]
     request = _request(options, env, found, prepared)
     played = Played("no policy", env["id"], options.acting)
     if found is not None:
@@ -142,31 +134,10 @@ def _in_its_process(
 # ---- what is wrong ---------------------------------------------------------------------------------------------------
 
 
-def _find(target: str | None, config: Mapping[str, Any] | None, root: Path, options: PlayOptions) -> Target | None:
-    """Return what is to act; raises ConfigError with all that can be said without starting anything."""
-    problems = [*_contradictions(target, options), *_lacking(options)]
-    found = None
-    if target is not None:
-        try:
-            found = find_target(target, config, root)
-        except (UsageError, CheckpointError) as error:
-            name = target.rpartition(":")[0] or target
-            problems.append(
-                Problem("RUN", error.message, error.hint and error.hint.replace("--checkpoint ", f"{name}:"))
-            )
-    if problems:
-        raise ConfigError(problems)
-    return found
-
-
-def _contradictions(target: str | None, options: PlayOptions) -> list[Problem]:
+def _contradictions(options: PlayOptions) -> list[Problem]:
     problems = []
-    if options.random and options.stochastic:
-        problems.append(Problem("--random", "the policy is not asked, so it cannot be --stochastic.", "Keep one."))
     if options.episodes is not None and options.steps is not None:
         problems.append(Problem("--steps", "how long it takes is said by --episodes already.", "Keep one."))
-    if target is None and options.device is not None:
-        problems.append(Problem("--device", "without RUN there is no policy that could be on a device."))
     if options.output is not None and options.output.suffix.lower() not in SUFFIXES:
         message = f'"{options.output}" is no name of a film.'
         problems.append(Problem("--output", message, f"It ends in {' or '.join(SUFFIXES)}."))
@@ -194,29 +165,7 @@ def has_display(platform: str, environment: Mapping[str, str]) -> bool:
     return any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"))
 
 
-def _prepared(found: Target, options: PlayOptions, report: Report) -> Prepared:
-    prepared = prepare_target(found, options.env, options.device, report)
-    if prepared.env_facts is not None and prepared.config is not None:
-        prepared.problems += _render_problems(str(prepared.config.env.id), prepared.env_facts, options)
-    prepared.require_sound()
-    return prepared
-
-
-def _env_alone(options: PlayOptions) -> dict[str, Any]:
-    """Return the environment that `options.env` describes; raises ConfigError if it cannot be made or shown."""
-    env = {"kwargs": {}, "imports": [], "max_episode_steps": None, **options.env}
-    if reasons := all_missing(["gymnasium"]):
-        raise ConfigError([Problem("--env", f"{reasons[0]}.", "pip install 'rlctl[gym]'", unavailable=True)])
-    facts = probe_env(env)
-    problems = _render_problems(env["id"], facts, options)
-    if facts.error:
-        problems = [Problem("--env", facts.error, facts.hint, unavailable=True)]
-    if problems:
-        raise ConfigError(problems)
-    return env
-
-
-def _render_problems(env_id: str, facts: EnvFacts, options: PlayOptions) -> list[Problem]:
+def _render_problems(options: PlayOptions, env_id: str, facts: EnvFacts) -> list[Problem]:
     return check_render_mode(env_id, facts, _mode(options), "env.id" if options.record else "--render")
 
 

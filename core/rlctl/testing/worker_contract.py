@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from rlctl import EnvConfig, Episode, RunConfig, RunResult, resume, run
+from rlctl import EnvConfig, Episode, RunConfig, RunResult, export, resume, run
 from rlctl.config.schema import SEED_MAXIMUM, CheckpointConfig, EvaluationConfig
 from rlctl.descriptors import Mode, Resume, resolve
+from rlctl.errors import ExitCode, RlctlError
 from rlctl.launch.evaluate import EvaluationOptions, evaluate
 from rlctl.launch.local import LocalExecutor
 from rlctl.plugins import discover
@@ -227,12 +228,21 @@ class WorkerContract:
         """The last checkpoint, evaluated in another process with the same seeds, has the returns that training saw."""
         self._require_evaluation()
         last = observed.evaluations()[-1]
-        seeds = [item.seed for item in last.measured]
         again = [
-            evaluate(observed.directory, options=EvaluationOptions(episodes=1, seed=seed, num_envs=1)).returns[0]
-            for seed in seeds
+            evaluate(observed.directory, options=EvaluationOptions(episodes=1, seed=item.seed, num_envs=1)).returns[0]
+            for item in last.measured
         ]
         assert again == pytest.approx(last.returns, rel=1e-5)
+
+    def test_its_network_acts_as_it_does(self, observed: RunResult, tmp_path: Path) -> None:
+        """A policy that says which network it is: that network, exported, takes the policy's own actions."""
+        self._require_evaluation()
+        try:
+            export(observed.directory, format="torchscript", output=tmp_path / "policy.pt")
+        except RlctlError as error:
+            if error.exit_code != ExitCode.NOT_AVAILABLE:
+                raise
+            pytest.skip(error.message)
 
     def _require_evaluation(self) -> None:
         if Mode.EVALUATE not in discover().worker(self.worker).descriptor.modes:

@@ -26,20 +26,20 @@ class Resumed:
 
 @frozen
 class Weights:
-    """A new training with weights from `path`: a bundle's folder, or a file of the library's own.
+    """A new training with weights from `path`: a bundle's folder, or a file of the library's own; its own ones for None.
 
     With `use`, nothing is trained: it is called with the state that has the weights, and the training is ended.
     """
 
-    path: Path
+    path: Path | None
     trust: bool = False
     use: Callable[[Resumable], None] | None = None
 
     def read(self, state: Resumable) -> None:
         """Give the weights to `state`, and end the training there if only they are wanted."""
-        if self.path.is_dir():
+        if self.path is not None and self.path.is_dir():
             state.read_weights(self.path)
-        else:
+        elif self.path is not None:
             state.read_artefact(self.path, self.trust)
         if self.use is not None:
             self.use(state)

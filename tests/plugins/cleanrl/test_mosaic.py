@@ -351,6 +351,20 @@ def test_an_evaluation_is_answered_with_the_command_that_does_it(made: Made) -> 
     assert reasons(made(mode="policy_eval").unusable) == {"extras.policy_path": "is required"}
 
 
+def test_stepping_for_another_program_is_answered_with_the_command_that_does_it(made: Made) -> None:
+    """The model, the seed and the device as they are said, and pictures as the programs there read them; no budget is needed."""
+    tree = {key: value for key, value in FLAT.items() if key not in ("total_timesteps", "seed")}
+    extras = {"mode": "interactive", "policy_path": "my models/ppo.cleanrl_model", "cuda": False}
+    (problem,) = made({**tree, "seed": 4, "extras": extras}).unusable
+    assert (problem.path, "trains nothing" in problem.message) == ("extras.mode", True)
+    assert problem.hint == (
+        "Run: rlctl interactive 'my models/ppo.cleanrl_model' --worker cleanrl/ppo --env CartPole-v1 --frames rgb "
+        "--seed 4 --device cpu"
+    )
+    (untrained,) = made({**tree, "extras": {"mode": "interactive"}}).unusable
+    assert untrained.hint == "Run: rlctl interactive --worker cleanrl/ppo --env CartPole-v1 --frames rgb"
+
+
 @pytest.mark.parametrize(
     ("extras", "field", "reason"),
     [

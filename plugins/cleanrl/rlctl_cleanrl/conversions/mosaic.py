@@ -121,16 +121,17 @@ class _Job:
         mode, path = self.said.get(self.at("extras.mode"), "train"), self.at("extras.mode")
         if mode not in fields.MODES:
             self.unusable(path, f"there is no mode {mode!r}.", did_you_mean(str(mode), fields.MODES))
-        if mode == "interactive":
-            reason = "steps an environment for a program that sends commands, and trains nothing."
-            self.unusable(path, reason, "`rlctl play` and `rlctl record` show a policy.")
         if self.said.get(self.at("extras.curriculum_schedule")):
             hint = (
                 "Train the stages one after the other, each beginning with the weights of the last: `--init-from RUN`."
             )
             reason = "a run has one environment, and there is no curriculum yet."
             self.unusable(self.at("extras.curriculum_schedule"), reason, hint)
-        self.require("algo", "env_id", *(("total_timesteps",) if mode != "policy_eval" else ("extras.policy_path",)))
+        besides = {"policy_eval": ("extras.policy_path",), "interactive": ()}.get(str(mode), ("total_timesteps",))
+        self.require("algo", "env_id", *besides)
+        if mode == "interactive":
+            reason = "steps an environment for a program that sends commands, and trains nothing."
+            self.unusable(path, reason, None if self.made.unusable else f"Run: {self.interactive_command()}")
         if mode == "policy_eval" and not self.made.unusable:
             self.unusable(path, "policy_eval measures a policy, and trains nothing.", f"Run: {self.evaluate_command()}")
 
@@ -172,6 +173,14 @@ class _Job:
             elif name not in fields.EVALUATION:
                 self.leave_out(path, "a setting of a training, and none is done")
         return found
+
+    def interactive_command(self) -> str:
+        """Return the command line that does what the mode interactive does, with pictures as its clients read them."""
+        model, algo, env_id = (self.said.get(self.at(name)) for name in ("extras.policy_path", "algo", "env_id"))
+        words = ["rlctl", "interactive", *([str(model)] if model else ()), "--worker", f"cleanrl/{algo}"]
+        seed, device = self.said.get(self.at("seed")), self.device({})
+        words += ["--env", str(env_id), "--frames", "rgb", *(("--seed", str(seed)) if seed is not None else ())]
+        return shlex.join([*words, *(("--device", device[0]) if device else ())])
 
     # ---- what is one -----------------------------------------------------------------------------------------------
 
