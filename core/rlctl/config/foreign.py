@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rlctl.config.schema import SEED_MAXIMUM
 from rlctl.errors import Problem, did_you_mean
 
 Reader = Callable[[Any], Any]
@@ -94,6 +95,14 @@ def natural(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
         raise NotTakenError(f"expected a whole number, got {value!r}")
     return int(value)
+
+
+def seed(value: Any) -> int:
+    """Return a whole number that a run takes as its seed."""
+    number = natural(value)
+    if number > SEED_MAXIMUM:
+        raise NotTakenError(f"expected a seed of at most {SEED_MAXIMUM}, got {value!r}")
+    return number
 
 
 def flag(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlctl.config.foreign import NotTakenError, Reader, flag, mapping, natural, text, whole
+from rlctl.config.foreign import NotTakenError, Reader, flag, mapping, natural, seed, text, whole
 
 MODES = ("train", "policy_eval", "resume_training", "interactive")
 GPU_FLAGS = ("cuda", "use_cuda", "gpu")
@@ -103,7 +103,7 @@ CONFIG: dict[str, Reader] = {
     "algo": text,
     "env_id": text,
     "total_timesteps": whole,
-    "seed": natural,
+    "seed": seed,
     "worker_id": _refuse("it names a process there; here that is named by the run"),
     "raw": _refuse("there it is a copy of the file, to find mistakes by"),
 }

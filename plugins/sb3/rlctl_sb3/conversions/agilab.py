@@ -12,8 +12,8 @@ from rlctl.config.foreign import (
     NotTakenError,
     Reader,
     mapping,
-    natural,
     read_fields,
+    seed,
     text,
     whole,
     without_none,
@@ -148,7 +148,7 @@ def _budget(made: ConvertedConfig, settings: dict[str, Any], where: str) -> int 
 
 def _seed(made: ConvertedConfig, settings: dict[str, Any], where: str) -> int:
     try:
-        return natural(settings.pop("seed"))
+        return seed(settings.pop("seed"))
     except KeyError:
         made.changed.append(
             Problem(f"{where}.seed", "is not said: 0, as of the environments there, but of the networks too")
