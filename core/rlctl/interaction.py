@@ -14,9 +14,9 @@ from attrs import frozen
 
 from rlctl.config.check import check_values
 from rlctl.config.layers import Merged
-from rlctl.descriptors import Kind, Parameter
 from rlctl.errors import RlctlError, did_you_mean
 from rlctl.evaluations import endless_seeds
+from rlctl.parameters import Kind, Parameter
 
 VERSION = "1.0"
 """A client that says another number before the dot is refused; what is added raises the one after it."""
