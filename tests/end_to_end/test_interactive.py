@@ -358,6 +358,7 @@ def test_a_killed_host_takes_the_policys_process_with_it(cli, wait_until):
     """It holds the end of a pipe that ends with it."""
     client = Client(cli, *CHANCE)
     client("reset")
+    assert processes_below(cli.folder) != []
     client.process.kill()
 
     wait_until(lambda: processes_below(cli.folder) == [])
