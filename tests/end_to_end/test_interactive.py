@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -358,6 +357,7 @@ def test_a_killed_host_takes_the_policys_process_with_it(cli, wait_until):
     """It holds the end of a pipe that ends with it."""
     client = Client(cli, *CHANCE)
     client("reset")
+    assert processes_below(cli.folder) != []
     client.process.kill()
 
     wait_until(lambda: processes_below(cli.folder) == [])
@@ -459,11 +459,16 @@ def test_what_cannot_start_is_the_only_answer(words, code, message, cli):
 
 
 def test_the_example_plays_an_episode(cli):
-    """As a user would copy it."""
-    command = shutil.which("rlctl")
-    assert command is not None, "the example calls rlctl"
+    """As a user would copy it, with `rlctl` on the path."""
+    here = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     done = subprocess.run(
-        [sys.executable, str(CLIENT)], cwd=cli.folder, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(CLIENT)],
+        cwd=cli.folder,
+        env=here,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
     assert done.returncode == 0, done.stderr

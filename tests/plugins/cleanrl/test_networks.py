@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import types
 
 import pytest
@@ -13,7 +15,6 @@ from tests.end_to_end.lifecycle import train
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import read_json
 from rlctl_cleanrl.agents import NETWORKS
-from rlctl_cleanrl.launcher import run_script
 from rlctl_cleanrl.networks import network_class
 
 GRID = spaces.Box(0, 255, (5, 9, 3))
@@ -89,23 +90,38 @@ def test_a_built_in_network_begins_orthogonal_and_nearly_indifferent(name, obser
         assert not layer.bias.any()
 
 
-def test_the_agent_of_a_script_is_replaced_and_no_other_class(tmp_path, monkeypatch):
-    """The file is executed as it is."""
-    monkeypatch.chdir(tmp_path)
+REPLACED = """
+import sys
+from pathlib import Path
+from rlctl_cleanrl.launcher import run_script
+
+class StandIn:
+    pass
+
+def run(**options):
+    hooks = dict(on_iteration=lambda _: True, on_scalar=lambda *_: None, on_episode=lambda *_: None)
+    return run_script(Path(sys.argv[1]), [], **hooks, **options)
+
+script = run(agent=StandIn)
+assert script["Agent"] is StandIn
+assert issubclass(script["Other"], script["Base"]) and script["Other"]().own() == 1
+assert run()["Agent"].__name__ == "Agent"
+"""
+
+
+def test_the_agent_of_a_script_is_replaced_and_no_other_class(tmp_path):
+    """The file is executed as it is; in a process of its own, as the launcher changes gymnasium."""
     path = tmp_path / "script.py"
     path.write_text(
         "class Base:\n    pass\nclass Agent(Base):\n    pass\n"
         "class Other(Base, metaclass=type):\n    def own(self): return len([1])\n"
         'if __name__ == "__main__":\n    for step in range(2):\n        pass\n'
     )
-    stand_in = type("StandIn", (), {})
-    hooks = {"on_scalar": lambda *_: None, "on_episode": lambda *_: None}
 
-    script = run_script(path, [], on_iteration=lambda _: True, agent=stand_in, **hooks)
+    command = [sys.executable, "-c", REPLACED, str(path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert script["Agent"] is stand_in
-    assert issubclass(script["Other"], script["Base"]) and script["Other"]().own() == 1
-    assert run_script(path, [], on_iteration=lambda _: True, **hooks)["Agent"].__name__ == "Agent"
+    assert done.returncode == 0, done.stderr
 
 
 # ---- in runs -------------------------------------------------------------------------------------------------------
