@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -268,13 +269,7 @@ def _complete(prepared: Prepared, config: RunConfig) -> RunConfig:
         callbacks[name] = with_defaults(given, found.descriptor.options)
     return attrs.evolve(
         config,
-        env=attrs.evolve(
-            config.env,
-            kwargs=dict(config.env.kwargs),
-            imports=list(config.env.imports),
-            wrappers=list(config.env.wrappers),
-            curriculum=list(config.env.curriculum),
-        ),
+        env=copy.deepcopy(config.env),  # what the layers hold stays theirs
         hyperparameters=with_defaults(config.hyperparameters, parameters),
         callbacks=callbacks,
     )
