@@ -18,7 +18,7 @@ from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
-from rlctl.launch.probe import probe_configured
+from rlctl.launch.probe import Probe, probe_configured
 from rlctl.plugins import Registered, Registry, accepted_arguments
 from rlctl.requirements import all_missing
 
@@ -49,7 +49,7 @@ class Prepared:
             raise ConfigError(self.problems)
 
 
-def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prepared:
+def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: Probe = probe_configured) -> Prepared:
     """Return the run that the layers describe, checked; never raises for a user's mistake. `report` hears of a set-up."""
     layers = list(layers)
     said = merge(layers)
@@ -69,7 +69,7 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prep
             for problem in impossible_combinations(config)
         ]
     sound = config or _sound_part(prepared, shape_problems)
-    _check_env(prepared, sound)
+    _check_env(prepared, sound, probe)
     if sound is not None and prepared.worker is not None and prepared.algorithm is not None:
         sound = _complete(prepared, sound)
         _check_fit(prepared, sound, registry)
@@ -231,13 +231,13 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
         prepared.problems += check_values(given, found.descriptor.options, where, prepared.merged, whose)
 
 
-def _check_env(prepared: Prepared, config: RunConfig | None) -> None:
+def _check_env(prepared: Prepared, config: RunConfig | None, probe: Probe) -> None:
     """Look at the environment if the worker takes gymnasium's, also when other things are wrong already."""
     worker = prepared.worker
     if config is None or worker is None or "gymnasium" not in worker.descriptor.env_families:
         return
     if config.env.id is not None and not all_missing(["gymnasium"]):
-        prepared.env_facts = probe_configured(config.env)
+        prepared.env_facts = probe(config.env)
 
 
 def _check_finite(prepared: Prepared) -> None:

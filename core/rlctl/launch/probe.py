@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import attrs
 from rlctl.compatibility import EnvFacts
 from rlctl.config.schema import EnvConfig
 from rlctl.config.wrappers import wrapper_problems
+
+Probe = Callable[[EnvConfig], EnvFacts | None]
 
 
 def probe_configured(env: EnvConfig) -> EnvFacts | None:
