@@ -93,8 +93,8 @@ def test_a_run_that_outlives_its_host_is_waited_for(
     """While the worker of a killed host still trains, the next host starts no second one in its place."""
     site("toy_worker")
     (cli.folder / "p.yaml").write_text(  # type: ignore[attr-defined]
-        "members: {a: {run: {worker: toy, total_timesteps: 300, grace: 5, "
-        "hyperparameters: {step_seconds: 2, steps_per_iteration: 100}}}}"
+        "members: {a: {run: {worker: toy, total_timesteps: 100, grace: 60, "
+        "hyperparameters: {step_seconds: 15, steps_per_iteration: 100}}}}"
     )
     root = tmp_path / "runs"
     host = cli.start("plan", "run", "p.yaml")  # type: ignore[attr-defined]
@@ -110,12 +110,7 @@ def test_a_run_that_outlives_its_host_is_waited_for(
 
     assert resumed.code == 0, resumed.err
     assert "another process still trains it" in resumed.err
-    starts = [
-        line["type"]
-        for line in read_lines(run / "events.jsonl")
-        if line["type"] in ("training_started", "training_ended")
-    ]
-    assert starts == ["training_started", "training_ended"] * (len(starts) // 2)
+    assert [line["type"] for line in read_lines(run / "events.jsonl")].count("training_started") == 1
     assert len(list(root.iterdir())) == 1
 
 

@@ -52,34 +52,32 @@ def config_problems(plan: Plan, starter: Starter, wanted: Iterable[Member]) -> l
     known: dict[str, Prepared] = {}
 
     def prepared(member: Member) -> Prepared:
-        # Seeds make no difference, and there may be hundreds; but each seed is looked at for itself.
         said = member.merged().values
+        # Any whole number is as good a seed as another, and there may be hundreds of them.
         key = repr({name: value for name, value in said.items() if name != "seed" or not isinstance(value, int)})
         if key not in known:
             known[key] = starter.prepared(member)
         return known[key]
 
     for member in wanted:
-        if member.kind == "script":
+        source = prepared(plan.members[member.sources[0]]) if member.sources and member.kind != "compare" else None
+        if member.kind == "run":
+            _check_run(problems, member, prepared(member), source)
+        elif member.kind == "script":
             program = words_of(member.template.values)[0]
             if shutil.which(program) is None:
                 problems.add(member, "script", f'there is no program "{program}"')
-            continue
-        if member.kind == "compare":
-            continue
-        source = prepared(plan.members[member.sources[0]]) if member.sources else None
-        if member.kind == "run":
-            mine = prepared(member)
-            for problem in mine.problems:
-                problems.add(member, f"run.{problem.path}", problem.message, problem.hint, problem.origin)
-            if source is not None and _algorithm(mine) != _algorithm(source) and not mine.problems:
-                message = f"that run is of {'/'.join(_algorithm(source))}, this one of {'/'.join(_algorithm(mine))}"
-                problems.add(member, "from", message, "Weights fit the same algorithm only.")
-        elif source is not None and source.worker is not None:
-            worker = source.worker.descriptor
-            if Mode.EVALUATE not in worker.modes:
-                problems.add(member, "evaluate.of", f'worker "{worker.name}" cannot lend its policy')
+        elif source is not None and source.worker is not None and Mode.EVALUATE not in source.worker.descriptor.modes:
+            problems.add(member, "evaluate.of", f'worker "{source.worker.descriptor.name}" cannot lend its policy')
     return problems.listed()
+
+
+def _check_run(problems: _Gathered, member: Member, mine: Prepared, source: Prepared | None) -> None:
+    for problem in mine.problems:
+        problems.add(member, f"run.{problem.path}", problem.message, problem.hint, problem.origin)
+    if source is not None and not mine.problems and _algorithm(mine) != _algorithm(source):
+        message = f"that run is of {'/'.join(_algorithm(source))}, this one of {'/'.join(_algorithm(mine))}"
+        problems.add(member, "from", message, "Weights fit the same algorithm only.")
 
 
 def _algorithm(prepared: Prepared) -> tuple[str, str]:
