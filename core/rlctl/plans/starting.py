@@ -115,16 +115,10 @@ class Starter:
 
     def _resumption(self, directory: RunDirectory) -> tuple[Resumption, Prepared] | None:
         """Return how a run goes on that was cut off; None when it has to begin anew, having saved nothing of use."""
-        config = (read_json(directory.config) or {}).get("config") or {}
         worker = (read_json(directory.manifest) or {}).get("worker") or {}
-        if not config or not Resume(worker.get("resume", "none")).goes_on:
+        if not Resume(worker.get("resume", "none")).goes_on:
             return None
-        steps, episodes = config.get("total_timesteps"), config.get("total_episodes")
         for bundle in reversed(CheckpointFolder(directory.path / "checkpoints").all()):
-            # One at the very end was cut off before it could say so: it is done again from the one before.
-            used_up = steps is not None and bundle.step >= steps
-            if used_up or (episodes is not None and int(bundle.data["episodes"]) >= episodes):
-                continue
             try:
                 resumption = find_resumption(directory, str(bundle.step), None, None)
             except CheckpointError:

@@ -16,10 +16,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from rlctl.errors import RunDirectoryError, UsageError, did_you_mean
+from rlctl.errors import CheckpointError, RunDirectoryError, UsageError, did_you_mean
 from rlctl.plans.expansion import expand
 from rlctl.plans.model import Member, Plan
 from rlctl.plans.reading import Source
+from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json, write_json, write_lines
 
@@ -91,6 +92,8 @@ class PlanStore:
         directory = RunDirectory(root / self.directory_name(member, number))
         state = state_of(directory)
         state = {"created": "running", "lost": "stopped"}.get(state, state)
+        if state == "stopped" and member.kind == "run" and _is_complete(directory):
+            state = "finished"  # it was cut off after its last step, before it could say so
         return Standing(state, directory, number)
 
     def made(self, member: Member, directory: RunDirectory) -> None:
@@ -139,6 +142,19 @@ class PlanStore:
             file.write(f"process {os.getpid()}")
             file.flush()
             yield
+
+
+def _is_complete(directory: RunDirectory) -> bool:
+    """Return whether a run has a sound checkpoint of the end of its budget."""
+    config = (read_json(directory.config) or {}).get("config") or {}
+    try:
+        last = CheckpointFolder(directory.path / "checkpoints").find_sound("latest")
+    except CheckpointError:
+        return False
+    steps, episodes = config.get("total_timesteps"), config.get("total_episodes")
+    return (steps is not None and last.step >= steps) or (
+        episodes is not None and int(last.data["episodes"]) >= episodes
+    )
 
 
 def described(member: Member) -> dict[str, Any]:
