@@ -60,6 +60,7 @@ _HOME = {
     "load_episodes": "rlctl.gym.episodes",
     "load_frames": "rlctl.gym.transitions",
     "load_transitions": "rlctl.gym.transitions",
+    "multi_run": "rlctl.plans.seeds",
     "parameters_of": "rlctl.descriptors",
     "resume": "rlctl.api",
     "run": "rlctl.api",
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from rlctl.launch.evaluate import EvaluationOptions as EvaluationOptions
     from rlctl.launch.evaluate import evaluate as evaluate
     from rlctl.launch.export import export as export
+    from rlctl.plans.seeds import multi_run as multi_run
     from rlctl.worker.protocol import EstimatingPolicy as EstimatingPolicy
     from rlctl.worker.protocol import NetworkPolicy as NetworkPolicy
     from rlctl.worker.protocol import Policy as Policy

@@ -125,9 +125,30 @@ def start(
 
     `make` makes the run's directory ready, new or resumed, given the hooks whose calls the host wants to hear of.
     """
+    failures = _ObserverFailures(report)
+    supervisor = supervise(prepared, registry, make, plugins=plugins, report=report, failures=failures)
+    announce(supervisor.info)
+    for name, sentence in prepared.declared.items():
+        report(f"{name}: {sentence}")
+    result = supervisor.run(task_for(supervisor.directory, prepared.effective()))
+    if failures.of_program:
+        raise failures.of_program[0]
+    return RunResult(supervisor.info, result)
+
+
+def supervise(
+    prepared: Prepared,
+    registry: Registry,
+    make: Callable[[list[str]], RunInfo],
+    *,
+    plugins: Iterable[object] = (),
+    report: Report,
+    failures: _ObserverFailures | None = None,
+) -> Supervisor:
+    """Make a sound run's directory ready, and return who can place its process and follow it."""
     assert prepared.config is not None
     executor = make_executor(prepared.config.executor, registry)
-    failures = _ObserverFailures(report)
+    failures = failures or _ObserverFailures(report)
     observers = Dispatcher(failures)
     for index, plugin in enumerate(plugins):
         observers.register(f"plugins[{index}] {type(plugin).__name__}", plugin)
@@ -140,16 +161,7 @@ def start(
         except Exception as error:  # noqa: BLE001 - a callback that cannot be made is one that failed
             failures(name, "its construction", error)
     failures.directory = directory
-    announce(info)
-    for name, sentence in prepared.declared.items():
-        report(f"{name}: {sentence}")
-    supervisor = Supervisor(
-        directory, info, executor, observers, report, grace=prepared.config.grace, relayed=bool(relay)
-    )
-    result = supervisor.run(task_for(directory, prepared.effective()))
-    if failures.of_program:
-        raise failures.of_program[0]
-    return RunResult(info, result)
+    return Supervisor(directory, info, executor, observers, report, grace=prepared.config.grace, relayed=bool(relay))
 
 
 class _ObserverFailures:

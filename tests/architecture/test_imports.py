@@ -156,6 +156,7 @@ def imported_by(tmp_path, *args, **env):
         "export --help",
         "presets import zoo --help",
         "import sb3 --help",
+        "plan --help",
     ],
 )
 def test_listing_and_help_import_nothing_heavy(command, tmp_path, rlctl_env):

@@ -18,6 +18,7 @@ from rlctl.errors import ConfigError, ExitCode, RlctlError, did_you_mean
 _COMMANDS = {
     "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
     "resume": ("rlctl.cli.resume:resume", "Go on with a run that was stopped or killed, or further."),
+    "plan": ("rlctl.cli.plan:plan", "Run many: several algorithms and seeds, evaluated and compared."),
     "evaluate": ("rlctl.cli.evaluate:evaluate", "Measure the policy of a run, or of a library's own file."),
     "play": ("rlctl.cli.play:play", "Show how a policy acts, in a window or as text."),
     "record": ("rlctl.cli.play:record", "Film how a policy acts, as mp4 or GIF."),

@@ -62,6 +62,14 @@ def _gpus() -> list[str]:
     return answer.stdout.strip().splitlines() if answer.returncode == 0 else []
 
 
+def gpu_names() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is not None:
+        return [name for name in said.split(",") if name and name != "-1"]
+    return [str(index) for index in range(len(_gpus()))]
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -21,7 +21,7 @@ from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDes
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
 from rlctl.launch.plugin_answers import PluginAnswers
-from rlctl.launch.probe import probe_configured
+from rlctl.launch.probe import Probe, probe_configured
 from rlctl.plugins import Registered, Registry
 from rlctl.requirements import all_missing
 
@@ -50,13 +50,17 @@ class Prepared:
         assert self.config is not None
         return attrs.asdict(self.config)
 
+    def refuse(self, problems: Iterable[Problem]) -> None:
+        """Note what is wrong, each with where its value is from."""
+        self.problems += [attrs.evolve(item, origin=item.origin or self.merged.origin(item.path)) for item in problems]
+
     def require_sound(self) -> None:
         """Raise ConfigError with all problems, if there are any."""
         if self.problems:
             raise ConfigError(self.problems)
 
 
-def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prepared:
+def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: Probe = probe_configured) -> Prepared:
     """Return the run that the layers describe, checked; never raises for a user's mistake. `report` hears of a set-up."""
     layers = list(layers)
     said = merge(layers)
@@ -71,12 +75,9 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report) -> Prep
     _check_callbacks(prepared, registry)
     _check_finite(prepared)
     if config is not None:
-        prepared.problems += [
-            attrs.evolve(problem, origin=prepared.merged.origin(problem.path))
-            for problem in impossible_combinations(config)
-        ]
+        prepared.refuse(impossible_combinations(config))
     sound = config or _sound_part(prepared, shape_problems)
-    _check_env(prepared, sound)
+    _check_env(prepared, sound, probe)
     if sound is not None and prepared.worker is not None and prepared.algorithm is not None:
         sound = _complete(prepared, sound)
         _check_fit(prepared, sound, registry)
@@ -237,13 +238,13 @@ def _check_callbacks(prepared: Prepared, registry: Registry) -> None:
         prepared.problems += check_values(given, found.descriptor.options, where, prepared.merged, whose)
 
 
-def _check_env(prepared: Prepared, config: RunConfig | None) -> None:
+def _check_env(prepared: Prepared, config: RunConfig | None, probe: Probe) -> None:
     """Look at the environment if the worker takes gymnasium's, also when other things are wrong already."""
     worker = prepared.worker
     if config is None or worker is None or "gymnasium" not in worker.descriptor.env_families:
         return
     if config.env.id is not None and not all_missing(["gymnasium"]):
-        prepared.env_facts = probe_configured(config.env)
+        prepared.env_facts = probe(config.env)
 
 
 def _check_finite(prepared: Prepared) -> None:
@@ -279,8 +280,7 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
     assert prepared.worker is not None and prepared.algorithm is not None
     worker = prepared.worker.descriptor
     callbacks = [found.descriptor for found in prepared.callbacks.values()]
-    for problem in check_fit(config, worker, prepared.algorithm, prepared.env_facts, machine_facts(), callbacks):
-        prepared.problems.append(attrs.evolve(problem, origin=prepared.merged.origin(problem.path)))
+    prepared.refuse(check_fit(config, worker, prepared.algorithm, prepared.env_facts, machine_facts(), callbacks))
     if config.executor != "local":
         try:
             registry.executor(config.executor)
@@ -289,9 +289,7 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
             prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
     ask = PluginAnswers(registry, config, worker, prepared.env_facts, prepared.problems)
     for found in ask.each("rlctl_check_run", list):
-        prepared.problems += [
-            attrs.evolve(problem, origin=problem.origin or prepared.merged.origin(problem.path)) for problem in found
-        ]
+        prepared.refuse(found)
     if not prepared.problems:
         for declared in ask.each("rlctl_declare_run", lambda answer: dict(answer or {})):
             prepared.declared |= declared

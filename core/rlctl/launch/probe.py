@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from rlctl.config.schema import EnvConfig
 from rlctl.config.wrappers import wrapper_problems
 from rlctl.errors import NotAvailableError
 from rlctl.requirements import all_missing
+
+Probe = Callable[[EnvConfig], EnvFacts | None]
 
 
 def probe_configured(env: EnvConfig) -> EnvFacts | None:

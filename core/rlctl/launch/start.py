@@ -23,7 +23,7 @@ from rlctl.worker.eventlog import append_event
 from rlctl.worker.main import run_info
 from rlctl.worker.status import initial_status
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _FORBIDDEN_IN_ID = set('/\\\0 \t\n@*?"<>|:')
 
 
@@ -66,7 +66,7 @@ def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:
     """Return the worker process of a run."""
     environment = {"PYTHONUNBUFFERED": "1", "SDL_NO_SIGNAL_HANDLERS": "1", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
     if config.get("threads") is not None:
-        environment |= {name: str(config["threads"]) for name in _THREAD_VARIABLES}
+        environment |= {name: str(config["threads"]) for name in THREAD_VARIABLES}
     return Task(
         run_id=directory.run_id,
         argv=(sys.executable, "-m", "rlctl.worker", str(directory.path)),

@@ -25,7 +25,7 @@ from rlctl.worker.status import close_status, finite
 _POLL_SECONDS = 0.05
 
 
-class _Interruptions:
+class Interruptions:
     """Signals that the user sent us while we wait."""
 
     def __init__(self) -> None:
@@ -51,7 +51,10 @@ class _Interruptions:
 
 @attrs.define
 class Supervisor:
-    """Waits for one run. `observers` are told of its progress; `report` gets a line for the user now and then."""
+    """Waits for one run. `observers` are told of its progress; `report` gets a line for the user now and then.
+
+    `run` does all. Who follows several runs at once calls `begin`, `look` again and again, and `end` for each of them.
+    """
 
     directory: RunDirectory
     info: RunInfo
@@ -61,67 +64,84 @@ class Supervisor:
     grace: float = 30.0
     relayed: bool = False
     _status_seen: int = 0
+    _last_update: Any = None
+    _handle: object = None
+    _deadline: float | None = None
+    _received: list[int] = attrs.field(factory=list)
+    _relay: RelayReader = attrs.field(init=False)
 
     def run(self, task: Task) -> Result:
         """Place the task, follow it to its end and return how it ended. One signal stops it, a second one kills it."""
-        interruptions = _Interruptions()
+        interruptions = Interruptions()
         with interruptions.caught():
             try:
-                handle = self.executor.submit(task)
+                self.begin(task)
             except OSError as error:
-                return self._end(self._lost(f"the worker process could not be started: {error}", None))
-            code = self._follow(handle, interruptions)
-        return self._end(self._result(code, interruptions.received))
+                return self.not_started(error)
+            while (code := self.look()) is None:
+                if len(interruptions.received) > len(self._received):
+                    self.interrupt(interruptions.received[len(self._received)])
+                time.sleep(_POLL_SECONDS)
+        return self.end(code)
 
-    def _follow(self, handle: object, interruptions: _Interruptions) -> int:
-        relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
-        deadline: float | None = None
-        handled, last_update = 0, None
-        while True:
-            code = self.executor.poll(handle)
-            if self.relayed:
-                relay.replay()
-            last_update = self._tell_progress(last_update)
-            if code is not None:
-                self.executor.kill(handle)  # what the worker started must not outlive it
-                return code
-            if len(interruptions.received) > handled:
-                self._interrupt(handle, interruptions.received[handled], repeated=handled > 0)
-                handled += 1
-            if deadline is None and (handled or self.directory.stop_request.exists()):
-                deadline = time.monotonic() + self.grace
-            if deadline is not None and time.monotonic() > deadline:
-                self.report(f"the worker did not end within {self.grace:g} s and is killed")
-                self.executor.kill(handle)
-            time.sleep(_POLL_SECONDS)
+    def begin(self, task: Task) -> None:
+        """Place the task. Raises OSError when it cannot be started."""
+        self._relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
+        self._handle = self.executor.submit(task)
 
-    def _interrupt(self, handle: object, number: int, *, repeated: bool) -> None:
-        if repeated:
+    def not_started(self, error: OSError) -> Result:
+        """Return the result of a run whose task could not be placed."""
+        return self._end(self._lost(f"the worker process could not be started: {error}", None))
+
+    def look(self) -> int | None:
+        """Pass on what is new; return the exit code when the process has ended, else None. Kills it when its grace is over."""
+        code = self.executor.poll(self._handle)
+        if self.relayed:
+            self._relay.replay()
+        self._tell_progress()
+        if code is not None:
+            self.executor.kill(self._handle)  # what the worker started must not outlive it
+            return code
+        if self._deadline is None and (self._received or self.directory.stop_request.exists()):
+            self._deadline = time.monotonic() + self.grace
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            self.report(f"the worker did not end within {self.grace:g} s and is killed")
+            self.executor.kill(self._handle)
+        return None
+
+    def interrupt(self, number: int) -> None:
+        """Pass a signal on to the worker, so that it stops; the second one kills it."""
+        self._received.append(number)
+        if len(self._received) > 1:
             self.report("killing the worker")
-            self.executor.kill(handle)
+            self.executor.kill(self._handle)
         else:
             self.report("stopping at the next safe point; once more to kill")
-            self.executor.cancel(handle, number)
+            self.executor.cancel(self._handle, number)
+
+    def end(self, code: int) -> Result:
+        """Return how the run ended whose process ended with this exit code; its directory says it, too."""
+        return self._end(self._result(code, self._received))
 
     def _stop_for_hook(self, reason: str) -> None:
         write_json(self.directory.stop_request, {"reason": reason, "kind": "hook", "requested_at": time.time()})
 
-    def _tell_progress(self, last_update: Any) -> Any:
+    def _tell_progress(self) -> None:
         try:
             changed = self.directory.status.stat().st_mtime_ns
         except OSError:
-            return last_update
+            return
         if changed == self._status_seen:
-            return last_update  # nearly always: reading it twenty times a second would cost a hundredth of a core
+            return  # nearly always: reading it twenty times a second would cost a hundredth of a core
         self._status_seen = changed
         status = read_json(self.directory.status)
-        if status is None or status.get("updated_at") == last_update or "step" not in status:
-            return last_update
+        if status is None or status.get("updated_at") == self._last_update or "step" not in status:
+            return
         names = [item.name for item in attrs.fields(Progress)]
         said: dict[str, Any] = {name: status.get(name) for name in names}
         progress = Progress(**said)
         self.observers.call("rlctl_status_changed", run=self.info, progress=progress)
-        return status["updated_at"]
+        self._last_update = status["updated_at"]
 
     # ---- the end ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,242 @@
+"""Runs a plan: starts what may begin, follows it, tries again, stops all at a signal, and says how each member ended."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from attrs import define, field, frozen
+
+from rlctl.errors import ExitCode, RlctlError
+from rlctl.events import Result
+from rlctl.launch.supervise import Interruptions
+from rlctl.plans.model import Member
+from rlctl.plans.schedule import Demand, Schedule, Slots
+from rlctl.plans.store import PlanStore
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import read_json
+
+_POLL_SECONDS = 0.05
+_PROGRESS_SECONDS = 10.0
+
+Report = Callable[[str], None]
+
+
+class Follower(Protocol):
+    """Who follows a member that was begun; `rlctl.launch.supervise.Supervisor` is one."""
+
+    directory: RunDirectory
+
+    def look(self) -> int | None:
+        """Return the exit code when it has ended, else None."""
+
+    def interrupt(self, number: int) -> None:
+        """Stop it; the second time kill it."""
+
+    def end(self, code: int) -> Result:
+        """Return how it ended."""
+
+
+Begin = Callable[[Member, int, list[str]], Follower]
+
+
+@frozen
+class Ended:
+    """How a member stands when the host is done: finished, failed, stopped, blocked or pending, and why."""
+
+    state: str
+    reason: str = ""
+
+
+@frozen
+class Outcome:
+    """How a plan ended: each member, and the signal that stopped it all, if one did."""
+
+    members: Mapping[str, Ended]
+
+    def in_state(self, state: str) -> list[str]:
+        """Return the members that ended so."""
+        return [name for name, ended in self.members.items() if ended.state == state]
+
+    @property
+    def exit_code(self) -> int:
+        """Return 1 when a member failed, 75 when the rest can be gone on with, 0 when all is done."""
+        if self.in_state("failed"):
+            return ExitCode.RUN_FAILED
+        return ExitCode.DONE if all(item.state == "finished" for item in self.members.values()) else ExitCode.STOPPED
+
+
+@define
+class _Active:
+    """A member that has been begun, or that somebody else's process still trains (`follower` None)."""
+
+    member: Member
+    demand: Demand
+    gpus: list[str]
+    follower: Follower | None
+    deadline: float | None
+
+
+@define
+class PlanHost:
+    """Runs the members of a plan that are not finished. `again` are failed ones that are to be tried once more."""
+
+    store: PlanStore
+    begin: Begin
+    demands: Mapping[str, Demand]
+    slots: Slots
+    report: Report
+    keep_going: bool = True
+    again: Collection[str] = ()
+    _ended: dict[str, Ended] = field(factory=dict)
+    _active: list[_Active] = field(factory=list)
+    _tries: dict[str, int] = field(factory=dict)
+    _handled: int = 0
+    _stopping: bool = False
+    _next_line: float = 0.0
+
+    def run(self) -> Outcome:
+        """Do all that can be done, and return how each member stands then."""
+        for member in self.store.plan.members.values():
+            standing = self.store.standing(member)
+            failed = standing.state == "failed" and member.id not in self.again
+            if standing.state == "finished":
+                self._ended[member.id] = Ended("finished")
+            elif failed:
+                self._ended[member.id] = Ended("failed", standing.error_line())
+        lost = [name for name, ended in self._ended.items() if ended.state == "failed"]
+        done = [name for name, ended in self._ended.items() if ended.state == "finished"]
+        schedule = Schedule(self.store.plan, self.demands, self.slots, done, lost)
+        self._next_line = time.monotonic() + _PROGRESS_SECONDS
+        interruptions = Interruptions()
+        with interruptions.caught():
+            while True:
+                self._handle(interruptions.received)
+                moved = self._look(schedule)
+                while not self._stopping and (found := schedule.next()) is not None:
+                    moved = True
+                    self._start(schedule, *found)
+                if not self._active and not moved:
+                    break
+                if not moved:
+                    self._say_progress()
+                    time.sleep(_POLL_SECONDS)
+        for name, cause in schedule.blocked.items():
+            self._ended[name] = Ended("blocked", f"needs {cause}")
+        return Outcome({name: self._ended.get(name, Ended("pending")) for name in self.store.plan.members})
+
+    # ---- one member ------------------------------------------------------------------------------------------------
+
+    def _start(self, schedule: Schedule, member: Member, demand: Demand, gpus: list[str]) -> None:
+        self._tries[member.id] = self._tries.get(member.id, 0) + 1
+        if self.store.standing(member).state == "running":
+            self.report(f"{member.id}: another process still trains it; waiting for its end")
+            self._active.append(_Active(member, demand, gpus, None, None))
+            return
+        try:
+            follower = self.begin(member, demand.cpus, gpus)
+        except (RlctlError, OSError) as error:
+            schedule.give_back(demand, gpus)
+            self._take(schedule, member, Ended("failed", f"could not be started: {error}"))
+            return
+        limit = member.template.time_limit
+        deadline = None if limit is None else time.monotonic() + limit
+        self._active.append(_Active(member, demand, gpus, follower, deadline))
+        self.report(f"{member.id}: started in {follower.directory.path}")
+
+    def _look(self, schedule: Schedule) -> bool:
+        """Look at all that goes on; return whether something has ended."""
+        still = []
+        for active in self._active:
+            follower = active.follower
+            if follower is None:
+                if not self._stopping and self.store.standing(active.member).state == "running":
+                    still.append(active)
+                    continue
+                schedule.give_back(active.demand, active.gpus)
+                self._tries[active.member.id] -= 1
+                if self.store.standing(active.member).state == "finished":
+                    self._take(schedule, active.member, Ended("finished"))
+                elif not self._stopping:
+                    schedule.again(active.member.id)
+                continue
+            code = follower.look()
+            if code is None:
+                self._mind_the_time(active)
+                still.append(active)
+                continue
+            schedule.give_back(active.demand, active.gpus)
+            result = follower.end(code)
+            self._take(
+                schedule, active.member, Ended(result.status, "" if result.status == "finished" else _why(result))
+            )
+        moved = len(still) < len(self._active)
+        self._active = still
+        return moved
+
+    def _take(self, schedule: Schedule, member: Member, ended: Ended) -> None:
+        """Note how a member ended, and what follows of it."""
+        tries = self._tries.get(member.id, 0)
+        if ended.state == "failed" and tries <= member.template.retries and not self._stopping:
+            self.report(
+                f"{member.id}: failed: {ended.reason}; try {tries + 1} of {member.template.retries + 1} follows"
+            )
+            schedule.again(member.id)
+            return
+        self._ended[member.id] = ended
+        if ended.state == "finished":
+            schedule.finished(member.id)
+        else:
+            schedule.failed(member.id)
+        done = sum(item.state == "finished" for item in self._ended.values()) if len(self.demands) <= 100 else None
+        count = "" if done is None else f" ({done} of {len(self.demands)} members are finished)"
+        self.report(f"{member.id}: {ended.state}{': ' + ended.reason if ended.reason else ''}{count}")
+        if ended.state == "failed" and not self.keep_going and not self._stopping:
+            self.report("the first failure stops the plan")
+            self._stop(signal.SIGTERM)
+
+    def _mind_the_time(self, active: _Active) -> None:
+        if active.deadline is None or time.monotonic() < active.deadline or active.follower is None:
+            return
+        active.deadline = None
+        reason = f"the time limit of {active.member.template.time_limit:g} s is over"
+        self.report(f"{active.member.id}: {reason}; it is stopped")
+        if active.member.kind == "run":
+            active.follower.directory.request_stop(reason)
+        else:
+            active.follower.interrupt(signal.SIGTERM)
+
+    # ---- all of them -----------------------------------------------------------------------------------------------
+
+    def _handle(self, received: list[int]) -> None:
+        for number in received[self._handled :]:
+            self._handled += 1
+            self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        if not self._stopping:
+            self.report(f"stopping {len(self._active)} members at their next safe points; once more to kill")
+        self._stopping = True
+        for active in self._active:
+            if active.follower is not None:
+                active.follower.interrupt(number)
+
+    def _say_progress(self) -> None:
+        now = time.monotonic()
+        if now < self._next_line:
+            return
+        self._next_line = now + _PROGRESS_SECONDS
+        for active in self._active:
+            status = read_json(active.follower.directory.status) if active.follower is not None else None
+            if active.member.kind == "run" and status and "step" in status:
+                mean, speed = status.get("return_mean"), status.get("steps_per_second")
+                shown = "-" if mean is None else f"{mean:.1f}"
+                self.report(f"{active.member.id}: step {status['step']}, return {shown}, {speed or 0:.0f} steps/s")
+
+
+def _why(result: Result) -> str:
+    """Return the last line that says why."""
+    text = result.failure.message if result.failure is not None else result.reason
+    return (text.strip().splitlines() or [result.reason])[-1]

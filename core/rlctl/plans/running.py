@@ -1,0 +1,70 @@
+"""A plan from its source to its outcome: checked as a whole, kept, run under its lock."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from attrs import frozen
+
+from rlctl.errors import ConfigError, UsageError, did_you_mean
+from rlctl.plans.checks import config_problems, demands_of, local_slots
+from rlctl.plans.host import Outcome, PlanHost
+from rlctl.plans.reading import Source
+from rlctl.plans.schedule import Demand, Slots
+from rlctl.plans.starting import Starter
+from rlctl.plans.store import PlanStore, open_plan
+from rlctl.plugins import discover
+from rlctl.runs.manifest import redacted
+
+Report = Callable[[str], None]
+
+
+@frozen
+class Ready:
+    """A plan that can be run."""
+
+    source: Source
+    store: PlanStore
+    slots: Slots
+    demands: dict[str, Demand]
+    starter: Starter
+
+
+def make_ready(source: Source, runs_root: Path, jobs: int | None, report: Report) -> Ready:
+    """Return the plan, checked. Raises ConfigError with all that is wrong with it; then nothing was started or written."""
+    store = open_plan(source, runs_root)
+    slots = local_slots(jobs)
+    demands, problems = demands_of(store.plan, slots)
+    starter = Starter(store, discover(), report)
+    open_members = [item for item in store.plan.members.values() if store.standing(item).state != "finished"]
+    problems += config_problems(store.plan, starter, open_members)
+    if problems:
+        raise ConfigError(problems)
+    return Ready(source, store, slots, demands, starter)
+
+
+def run_plan(ready: Ready, report: Report, *, keep_going: bool = True, again: Collection[str] = ()) -> Outcome:
+    """Run what is not finished of a plan. Raises UsageError while another process runs it."""
+    store = ready.store
+    with store.locked():
+        store.save(ready.source, redacted(sys.argv))
+        store.look_again()
+        host = PlanHost(
+            store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again
+        )
+        return host.run()
+
+
+def failed_members(store: PlanStore, named: Collection[str]) -> list[str]:
+    """Return the failed members, or those of them that are named. Raises UsageError for a name that is no failed one's."""
+    failed = [item.id for item in store.plan.members.values() if store.standing(item).state == "failed"]
+    for name in named:
+        if name not in store.plan.members:
+            hint = did_you_mean(name, store.plan.members)
+            raise UsageError(f'plan {store.plan.id} has no member "{name}".', hint=hint)
+        if name not in failed:
+            state = store.standing(store.plan.members[name]).state
+            raise UsageError(f'member "{name}" is {state}, not failed.')
+    return list(named) or failed
