@@ -345,11 +345,11 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "stop_at": (("toy", "--stop-at", "5e2"), lambda config: config["stop_at"], 500),
     "grace": (("toy", "--grace", "2.5"), lambda config: config["grace"], 2.5),
 }  # fmt: skip
-_ELSEWHERE = {"run_id", "runs_dir", "rehearse_stop", "dry_run", "as_json"}
+_ELSEWHERE = {"run_id", "runs_dir", "rehearse_stop", "dry_run", "as_json", "seeds", "jobs", "fail_fast"}
 
 
 def test_every_flag_has_its_test() -> None:
-    """The table above and the tests of --run-id, --runs-dir, --rehearse-stop, --dry-run and --json leave none out."""
+    """The table, and the tests of --run-id, --runs-dir, --rehearse-stop, --dry-run, --json and of several seeds leave none out."""
     assert isinstance(run_command, click.Command)
     assert {parameter.name for parameter in run_command.params} == set(_FLAGS) | _ELSEWHERE
 

@@ -188,6 +188,26 @@ def test_a_failed_seed_makes_the_exit_code_and_its_error_is_shown(cli: Cli, site
     assert "2 failed" in outcome.err
 
 
+def test_the_first_failed_seed_stops_the_others_when_told(cli: Cli, site: Callable[..., Any]) -> None:
+    """With --fail-fast no other seed is begun."""
+    site("toy_worker")
+    outcome = cli(
+        "run",
+        "toy",
+        "-n",
+        100,
+        "--seeds",
+        "4..6",
+        "-j",
+        1,
+        "--fail-fast",
+        "--set",
+        "hyperparameters.raise_at=50",
+        "--json",
+    )
+    assert (outcome.code, list(states(outcome).values())) == (1, ["failed", "pending", "pending"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

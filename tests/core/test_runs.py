@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -699,3 +700,80 @@ def test_of_a_package_that_is_there_twice_the_one_that_is_imported_counts(tmp_pa
         monkeypatch.syspath_prepend(folder.parent)
 
     assert installed_packages()["twice"] == "1.0"
+
+
+# ---- the index -------------------------------------------------------------------------------------------------------------
+
+
+def old(run: RunDirectory) -> RunDirectory:
+    """Return a run as if its files had been written an hour ago: what is younger than two seconds is not in the index."""
+    hour_ago = time.time() - 3600
+    for file in (run.config, run.result):
+        os.utime(file, (hour_ago, hour_ago))
+    return run
+
+
+def by_id(root: Path) -> dict[str, dict[str, Any]]:
+    """Return what a list has of each run."""
+    return {row["run_id"]: row for row in RunStore(root).rows()}
+
+
+def test_a_list_reads_ended_runs_from_its_index(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second list opens no file of a run that has ended; without the index it is the same list."""
+    for number in range(3):
+        old(made(root, f"r{number}", {"status": "finished", "step": number}))
+    first = by_id(root)
+    with monkeypatch.context() as patched:
+        patched.setattr("rlctl.runs.store.read_record", lambda run: pytest.fail(f"{run.path} was read"))
+        assert by_id(root) == first
+    (root / ".index.json").unlink()
+    assert by_id(root) == first
+
+
+def test_a_run_changed_by_hand_is_listed_as_it_is_now(root: Path) -> None:
+    """Edited in place, replaced, resumed, deleted, renamed, copied: the list says what the folders say."""
+    for name in ("edited", "replaced", "resumed", "deleted", "renamed", "stripped"):
+        old(made(root, name, {"status": "finished", "step": 5}))
+    by_id(root)
+    edited = RunDirectory(root / "edited").config
+    edited.write_text(edited.read_text().replace('"worker": "toy"', '"worker": "yot"'))
+    write_json(RunDirectory(root / "replaced").result, {"status": "failed", "step": 7})
+    RunDirectory(root / "resumed").result.unlink()
+    shutil.rmtree(root / "deleted")
+    (root / "renamed").rename(root / "other")
+    RunDirectory(root / "stripped").manifest.unlink()
+
+    rows = by_id(root)
+
+    assert rows.keys() == {"edited", "replaced", "resumed", "other"}
+    assert rows["edited"]["worker"] == "yot"
+    assert (rows["replaced"]["state"], rows["replaced"]["step"]) == ("failed", 7)
+    assert rows["resumed"]["state"] == "lost"
+    assert rows["other"]["directory"] == str(root / "other")
+    assert "deleted" not in (root / ".index.json").read_text()
+
+
+def test_what_was_just_written_is_not_in_the_index(root: Path) -> None:
+    """A file could be written twice within one tick of the clock that stamps it."""
+    made(root, "young", {"status": "finished", "step": 5})
+    by_id(root)
+    assert not (root / ".index.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "rows": 3}', '{"format": 99, "rows": {"a": 1}}'])
+def test_a_damaged_index_costs_time_only(root: Path, text: str) -> None:
+    """Whatever is in it, the list is right, and the index is made anew."""
+    old(made(root, "a", {"status": "finished", "step": 5}))
+    (root / ".index.json").write_text(text)
+    assert by_id(root)["a"]["step"] == 5
+    assert '"a"' in (root / ".index.json").read_text()
+
+
+def test_a_list_that_stops_early_keeps_the_index(cli: Cli, root: Path) -> None:
+    """`--limit 1` has not seen the others, and forgets none of them."""
+    for number in range(3):
+        old(made(root, f"r{number}", {"status": "finished", "step": number}))
+    by_id(root)
+    before = (root / ".index.json").read_text()
+    assert len(cli("runs", "list", "--limit", 1, "--json").json()) == 1
+    assert (root / ".index.json").read_text() == before

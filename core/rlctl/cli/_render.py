@@ -43,9 +43,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], empty: str =
         return
     lines = [list(headers), *cells]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers) - 1)]
-    for number, line in enumerate(lines):
-        text = "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
-        click.echo(bold(text) if number == 0 else text)
+    texts = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
+        for line in lines
+    ]
+    click.echo("\n".join([bold(texts[0]), *texts[1:]]))
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:

@@ -64,8 +64,7 @@ def list_runs(as_json: bool, runs_dir: Path | None, limit: int | None, label: st
     if label is not None and not separator:
         raise UsageError(f'--label: expected name=text, got "{label}".')
     rows = []
-    for record in store.records():
-        row = record.summary()
+    for row in store.rows():
         fits = all(value is None or row[key] == value for key, value in wanted.items())
         if fits and (label is None or row["labels"].get(name) == text):
             rows.append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -38,6 +39,19 @@ def provenance(hardware: dict[str, Any]) -> dict[str, Any]:
 
 def installed_packages() -> dict[str, str]:
     """Return name → version of everything installed; of what is there twice, the first on sys.path, which is imported."""
+    return dict(_packages_in(tuple((folder, _changed_at(folder)) for folder in sys.path)))
+
+
+def _changed_at(folder: str) -> int | None:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _packages_in(_: tuple[tuple[str, int | None], ...]) -> dict[str, str]:
+    """Read them once for all runs of a plan: an installation makes a folder, and so changes when one of sys.path's changed."""
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         if name := distribution.metadata["Name"]:
@@ -56,14 +70,17 @@ def git_state(folder: Path) -> dict[str, Any] | None:
             return None
         return answer.stdout.decode(errors="replace").rstrip("\n") if answer.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
+    lines = (git("status", "--porcelain=v2", "--branch") or "").splitlines()
+    said = dict(line.removeprefix("# ").split(" ", 1) for line in lines if line.startswith("# "))
+    commit = said.get("branch.oid")
+    if commit is None or commit == "(initial)":
         return None
-    changes = git("diff", "HEAD") or ""
+    dirty = any(not line.startswith("# ") for line in lines)
+    changes = (git("diff", "HEAD") or "") if dirty else ""
     return {
         "commit": commit,
-        "branch": git("rev-parse", "--abbrev-ref", "HEAD"),
-        "dirty": bool(git("status", "--porcelain")),
+        "branch": "HEAD" if said["branch.head"] == "(detached)" else said["branch.head"],
+        "dirty": dirty,
         "diff_sha256": hashlib.sha256(changes.encode()).hexdigest() if changes else None,
     }
 

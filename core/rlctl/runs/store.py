@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from attrs import frozen
 from rlctl.errors import RunDirectoryError, UsageError, did_you_mean
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json
+from rlctl.runs.index import RunIndex, stamps_of
 
 
 def default_root() -> Path:
@@ -77,14 +79,35 @@ class RunStore:
 
     def directories(self) -> list[RunDirectory]:
         """Return all runs, newest first (their ids sort by time; others by when their configuration was written)."""
+        return [RunDirectory(self.root / name) for name, _ in self._found()]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the summaries of all runs, newest first; those that have ended and were listed before, from the index."""
+        index = RunIndex.of(self.root)
+        for name, config in self._found():
+            path = os.path.join(self.root, name)  # noqa: PTH118 - with thousands of runs a Path each is a third of the time
+            result = _stat(f"{path}/result.json")
+            stamps = stamps_of(config, result) if result is not None else None
+            row = index.row(name, stamps) if stamps is not None else None
+            if row is None:
+                record = read_record(RunDirectory(self.root / name))
+                row = record.summary()
+                if stamps is not None and record.result:
+                    index.keep(name, stamps, row)
+            row["directory"] = path  # not in the index: the folder of runs may be moved
+            yield row
+        index.save()  # who breaks off has not seen all of them, and leaves it as it was
+
+    def _found(self) -> list[tuple[str, os.stat_result]]:
+        """Return the name of each run and what its config.json's inode says, newest first."""
         if not self.root.is_dir():
             return []
-        found = [path for path in self.root.iterdir() if not path.name.startswith(".") and _is_run(path)]
-        return [RunDirectory(path) for path in sorted(found, key=_creation, reverse=True)]
-
-    def records(self) -> Iterator[Record]:
-        """Yield all runs, newest first."""
-        return map(read_record, self.directories())
+        found = []
+        for entry in os.scandir(self.root):
+            config, manifest = _stat(f"{entry.path}/config.json"), _stat(f"{entry.path}/manifest.json")
+            if config is not None and manifest is not None and not entry.name.startswith("."):
+                found.append((entry.name, config))
+        return sorted(found, key=lambda item: (item[1].st_mtime, item[0]), reverse=True)
 
     def find(self, reference: str) -> RunDirectory:
         """Return the run that `reference` means: a path, an id or its beginning, a name, or `@latest`.
@@ -136,8 +159,13 @@ class RunStore:
 
 def _is_run(path: Path) -> bool:
     # Many a folder of other programs has a config.json alone (every model of Hugging Face's), and runs can be removed.
-    return (path / "config.json").is_file() and (path / "manifest.json").is_file()
+    return _stat(f"{path}/config.json") is not None and _stat(f"{path}/manifest.json") is not None
 
 
-def _creation(path: Path) -> tuple[float, str]:
-    return (path / "config.json").stat().st_mtime, path.name
+def _stat(path: str) -> os.stat_result | None:
+    """Return what a file's inode says, None when there is no such file."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as above
+    except OSError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
