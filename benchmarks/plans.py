@@ -18,7 +18,7 @@ from benchmarks.timing import spread
 from rlctl.config.layers import Layer
 from rlctl.launch.executor import Task
 from rlctl.launch.local import LocalExecutor
-from rlctl.plans.running import make_ready, run_plan
+from rlctl.plans.running import Placing, make_ready, run_plan
 from rlctl.plans.seeds import seeds_source
 from rlctl.runs.directory import create, new_run_id
 from rlctl.runs.files import read_json, write_json
@@ -113,7 +113,9 @@ def _scheduling(folder: Path, members: int) -> dict[str, Any]:
     layers = [
         Layer("benchmark", {"worker": "sb3", "algo": "ppo", "env": {"id": "CartPole-v1"}, "total_timesteps": 1000})
     ]
-    ready = make_ready(seeds_source(layers, list(range(members)), "many"), folder / "runs", 2, lambda _: None)
+    ready = make_ready(
+        seeds_source(layers, list(range(members)), "many"), folder / "runs", Placing(jobs=2), lambda _: None
+    )
     begun, used = time.perf_counter(), _own_cpu()
     with patch("rlctl.api.make_executor", lambda *_: _Nothing()):
         outcome = run_plan(ready, lambda _: None)

@@ -345,7 +345,7 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "stop_at": (("toy", "--stop-at", "5e2"), lambda config: config["stop_at"], 500),
     "grace": (("toy", "--grace", "2.5"), lambda config: config["grace"], 2.5),
 }  # fmt: skip
-_ELSEWHERE = {"run_id", "runs_dir", "rehearse_stop", "dry_run", "as_json", "seeds", "jobs", "fail_fast"}
+_ELSEWHERE = {"run_id", "runs_dir", "rehearse_stop", "dry_run", "as_json", "seeds", "jobs", "affinity", "fail_fast"}
 
 
 def test_every_flag_has_its_test() -> None:

@@ -20,7 +20,7 @@ from rlctl.plans.expansion import expand
 from rlctl.plans.host import PlanHost
 from rlctl.plans.model import Member, Plan
 from rlctl.plans.reading import Source
-from rlctl.plans.schedule import Demand, Schedule, Slots
+from rlctl.plans.schedule import Demand, Schedule, Share, Slots
 from rlctl.plans.store import PlanStore
 from rlctl.runs.directory import RunDirectory
 
@@ -230,7 +230,7 @@ def test_a_large_member_is_not_starved_and_holds_up_nobody_who_takes_nothing_of_
     demands = {"a": Demand(1, gpus=1), "b": Demand(1, gpus=1), "c": Demand(1), "d": Demand(1, gpus=1)}
     schedule = Schedule(plan, demands, Slots(4, ["0"]))
     assert started(schedule) == ["a", "c"]
-    schedule.give_back(demands["a"], ["0"])
+    schedule.give_back(Share(demands["a"], ("0",)))
     assert started(schedule) == ["b"]
 
     large = Schedule(plan, {**dict.fromkeys("acd", Demand(1)), "b": Demand(2)}, Slots(2))
@@ -240,9 +240,10 @@ def test_a_large_member_is_not_starved_and_holds_up_nobody_who_takes_nothing_of_
 def test_gpus_and_memory_are_slots() -> None:
     """Each member gets GPUs of its own, and memory is not promised twice."""
     slots = Slots(9, ["0", "1"], 1000)
-    assert slots.take(Demand(1, 1, 600)) == ["0"]
+    first = slots.take(Demand(1, 1, 600))
+    assert first.gpus == ("0",)
     assert slots.lacking(Demand(1, 1, 600)) == {"memory_mb"}
-    slots.give_back(Demand(1, 1, 600), ["0"])
+    slots.give_back(first)
     assert slots.lacking(Demand(1, 2, 600)) == set()
 
 
@@ -276,7 +277,7 @@ def test_scheduling_a_thousand_members_costs_little(tmp_path: Path) -> None:
     plan = plan_of({**first, **{f"b{index}": script(f"a{index}") for index in range(500)}})
     order: list[str] = []
 
-    def begin(member: Member, cpus: int, gpus: list[str]) -> Null:
+    def begin(member: Member, share: Share) -> Null:
         order.append(member.id)
         return Null(tmp_path)
 

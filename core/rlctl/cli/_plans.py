@@ -49,7 +49,7 @@ def show_members(store: PlanStore, as_json: bool, *, everything: bool) -> None:
         ],
         "All members are finished.",
     )  # fmt: skip
-    note(f"plan {store.plan.id}: {_counted(counts)}")
+    note(f"plan {store.plan.id}: {counted(counts)}")
 
 
 def show_outcome(store: PlanStore, outcome: Outcome, as_json: bool) -> None:
@@ -76,7 +76,7 @@ def show_outcome(store: PlanStore, outcome: Outcome, as_json: bool) -> None:
         table(("MEMBER", "STATE", "WHY", "DIRECTORY"), rows)
     plan_id = store.plan.id
     counts = Counter(ended.state for ended in outcome.members.values())
-    note(f"plan {plan_id}: {_counted(counts)}; {store.path}")
+    note(f"plan {plan_id}: {counted(counts)}; {store.path}")
     if outcome.in_state("failed"):
         note(f"to try those again that failed: rlctl plan retry {plan_id} --failed")
     elif outcome.exit_code:
@@ -115,5 +115,6 @@ def _directory(store: PlanStore, name: str) -> str | None:
     return None if directory is None else str(directory.path)
 
 
-def _counted(counts: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
+    """Return how many members are in each state, in words."""
     return ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])

@@ -32,7 +32,18 @@ _runs_dir = click.option(
     type=click.Path(path_type=Path),
     help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs. Plans are beside it.",
 )
-_JOBS = click.option("-j", "--jobs", type=click.IntRange(min=1), help="CPU slots; by default one for each core.")
+
+
+def _placing(command: Command) -> Command:
+    """Give a command the options that say how members share the machine: the fields of `rlctl.plans.running.Placing`."""
+    jobs = click.option("-j", "--jobs", type=click.IntRange(min=1), help="CPU slots; by default one for each core.")
+    executor = click.option("--executor", help="Who places all members, whatever their configurations say.")
+    affinity = click.option(
+        "--affinity", is_flag=True, help="Pin each member to cores of its own, as many as its CPU slots."
+    )
+    for option in (affinity, executor, jobs):
+        command = option(command)
+    return command
 
 
 def _running(command: Command) -> Command:
@@ -40,7 +51,7 @@ def _running(command: Command) -> Command:
     fail_fast = click.option(
         "--keep-going/--fail-fast", default=True, help="After a failure, go on with the others, or stop them all."
     )
-    for option in (json_option, _runs_dir, fail_fast, _JOBS):
+    for option in (json_option, _runs_dir, fail_fast, _placing):
         command = option(command)
     return command
 
@@ -86,15 +97,15 @@ def show(reference: str, form: str, runs_dir: Path | None) -> None:
 
 @plan.command("check")
 @_plan
-@_JOBS
+@_placing
 @_runs_dir
 @json_option
-def check(reference: str, jobs: int | None, runs_dir: Path | None, as_json: bool) -> int:
+def check(reference: str, runs_dir: Path | None, as_json: bool, **placing: Any) -> int:
     """Say everything that is wrong with a plan: its shape, each configuration, and what this machine has not got."""
-    from rlctl.plans.running import make_ready
+    from rlctl.plans.running import Placing, make_ready
 
     root = runs_dir or default_root()
-    ready = make_ready(source_of(reference, root), root, jobs, note)
+    ready = make_ready(source_of(reference, root), root, Placing(**placing), note)
     count = len(ready.store.plan.members)
     if as_json:
         print_json({"ok": True, "problems": [], "members": count})
@@ -107,21 +118,24 @@ def check(reference: str, jobs: int | None, runs_dir: Path | None, as_json: bool
 @_plan
 @click.option("--dry-run", is_flag=True, help="Check all, say what would be done, and start nothing.")
 @_running
-def run(reference: str, dry_run: bool, jobs: int | None, keep_going: bool, runs_dir: Path | None, as_json: bool) -> int:
+def run(
+    reference: str, dry_run: bool, keep_going: bool, runs_dir: Path | None, as_json: bool, **placing: Any
+) -> int:  # fmt: skip
     """Run what is not finished of a plan; a finished member is not run again unless its configuration has changed.
 
     Exit codes: 0 all finished, 1 a member failed, 75 stopped: `rlctl plan resume` goes on.
     """
-    return _run(source_of(reference, runs_dir or default_root()), jobs, keep_going, runs_dir, as_json, dry_run=dry_run)
+    root = runs_dir or default_root()
+    return _run(source_of(reference, root), placing, keep_going, runs_dir, as_json, dry_run=dry_run)
 
 
 @plan.command("resume")
 @_plan
 @_running
-def resume(reference: str, jobs: int | None, keep_going: bool, runs_dir: Path | None, as_json: bool) -> int:
+def resume(reference: str, keep_going: bool, runs_dir: Path | None, as_json: bool, **placing: Any) -> int:
     """Go on with a plan that was stopped or killed: runs from their checkpoints, exactly."""
     root = runs_dir or default_root()
-    return _run(source_of(reference, root), jobs, keep_going, runs_dir, as_json)
+    return _run(source_of(reference, root), placing, keep_going, runs_dir, as_json)
 
 
 @plan.command("retry")
@@ -130,8 +144,8 @@ def resume(reference: str, jobs: int | None, keep_going: bool, runs_dir: Path | 
 @click.option("--failed", is_flag=True, help="All that have failed.")
 @_running
 def retry(
-    reference: str, members: tuple[str, ...], failed: bool, jobs: int | None, keep_going: bool, runs_dir: Path | None,
-    as_json: bool,
+    reference: str, members: tuple[str, ...], failed: bool, keep_going: bool, runs_dir: Path | None, as_json: bool,
+    **placing: Any,
 ) -> int:  # fmt: skip
     """Try members again that have failed, from their checkpoints if they have some; and go on with what waits for them."""
     from rlctl.errors import UsageError
@@ -139,7 +153,7 @@ def retry(
     if failed == bool(members):
         raise UsageError("say either --failed or which members.")
     root = runs_dir or default_root()
-    return _run(source_of(reference, root), jobs, keep_going, runs_dir, as_json, retried=members)
+    return _run(source_of(reference, root), placing, keep_going, runs_dir, as_json, retried=members)
 
 
 @plan.command("status")
@@ -156,17 +170,19 @@ def status(reference: str, everything: bool, runs_dir: Path | None, as_json: boo
 
 
 def _run(
-    source: Source, jobs: int | None, keep_going: bool, runs_dir: Path | None, as_json: bool, *,
+    source: Source, placing: dict[str, Any], keep_going: bool, runs_dir: Path | None, as_json: bool, *,
     dry_run: bool = False, retried: tuple[str, ...] | None = None,
 ) -> int:  # fmt: skip
-    from rlctl.plans.running import failed_members, make_ready, run_plan
+    from rlctl.cli._live import live_table
+    from rlctl.plans.running import Placing, failed_members, make_ready, run_plan
 
-    ready = make_ready(source, runs_dir or default_root(), jobs, note)
+    ready = make_ready(source, runs_dir or default_root(), Placing(**placing), note)
     again = failed_members(ready.store, retried) if retried is not None else ()
     if dry_run:
         show_members(ready.store, as_json, everything=True)
         note("this can be run; nothing was started")
         return 0
-    outcome = run_plan(ready, note, keep_going=keep_going, again=again)
+    with live_table() as (report, display):
+        outcome = run_plan(ready, report, keep_going=keep_going, again=again, display=display)
     show_outcome(ready.store, outcome, as_json)
     return int(outcome.exit_code)

@@ -37,6 +37,7 @@ All options: rlctl run --help. Past runs: rlctl runs list."""
     "--seeds", metavar="A..B", help="Train once with each seed, 0..9 or 1,5,7, as a plan: `rlctl plan --help`."
 )
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="With --seeds: so many at a time; by default as cores.")
+@click.option("--affinity", is_flag=True, help="With --seeds: pin each to cores of its own.")
 @click.option("--fail-fast", is_flag=True, help="With --seeds: the first failure stops the others, resumable.")
 @click.option("--run-id", help="Name of the run's folder; by default a new ULID.")
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
@@ -62,8 +63,8 @@ def run(as_json: bool, dry_run: bool, rehearse_stop: bool, **options: Any) -> in
         if rehearse_stop or options["run_id"] or options["seed"] is not None:
             raise UsageError("--seeds goes with none of --seed, --run-id, --rehearse-stop; --name names the plan.")
         return _run_seeds(options, registry, as_json, dry_run=dry_run)
-    if options["jobs"] is not None or options["fail_fast"]:
-        raise UsageError("-j and --fail-fast are for several runs.", hint="Say --seeds, too.")
+    if options["jobs"] is not None or options["fail_fast"] or options["affinity"]:
+        raise UsageError("-j, --affinity and --fail-fast are for several runs.", hint="Say --seeds, too.")
     if rehearse_stop:
         if dry_run or options["run_id"]:
             raise UsageError("--rehearse-stop keeps none of its runs: neither --dry-run nor --run-id goes with it.")
@@ -104,11 +105,12 @@ def _rehearse(options: dict[str, Any], registry: Registry, as_json: bool) -> int
 
 def _run_seeds(options: dict[str, Any], registry: Registry, as_json: bool, *, dry_run: bool) -> int:
     """Train once with each seed, and say how each went."""
+    from rlctl.cli._live import live_table
     from rlctl.cli._plans import show_outcome as show_plan
     from rlctl.config.layers import Layer
     from rlctl.launch.parent import check_parent
     from rlctl.launch.prepare import prepare
-    from rlctl.plans.running import make_ready, run_plan
+    from rlctl.plans.running import Placing, make_ready, run_plan
     from rlctl.plans.seeds import parse_seeds, seeds_source
     from rlctl.runs.store import default_root
 
@@ -120,8 +122,14 @@ def _run_seeds(options: dict[str, Any], registry: Registry, as_json: bool, *, dr
         note(f"the first of {len(seeds)} runs, whose seeds are {options['seeds']}:")
         return _show_plan(first, as_json)
     first.require_sound()
-    ready = make_ready(seeds_source(layers, seeds, options["name"]), root, options["jobs"], note)
-    outcome = run_plan(ready, note, keep_going=not options["fail_fast"])
+    ready = make_ready(
+        seeds_source(layers, seeds, options["name"]),
+        root,
+        Placing(jobs=options["jobs"], affinity=options["affinity"]),
+        note,
+    )
+    with live_table() as (report, display):
+        outcome = run_plan(ready, report, keep_going=not options["fail_fast"], display=display)
     show_plan(ready.store, outcome, as_json)
     return int(outcome.exit_code)
 

@@ -13,6 +13,7 @@ from attrs import frozen
 class Task:
     """A process to place: its command, what to add to the environment, and where its output goes.
 
+    `cores` are those that it is to be pinned to, none for all that there are.
     The command's stdin must be a pipe that stays open as long as somebody waits for the run; its end stops the run.
     """
 
@@ -20,6 +21,7 @@ class Task:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
+    cores: tuple[int, ...] = ()
 
 
 class Executor(Protocol):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from rlctl.launch.executor import Task
@@ -16,7 +17,7 @@ class LocalExecutor:
 
     def submit(self, task: Task) -> subprocess.Popen[bytes]:
         """Start the task; output goes to its log, so that nothing a library prints can reach the protocol."""
-        with task.log.open("ab") as log:
+        with task.log.open("ab") as log, _pinned_to(task.cores):
             return subprocess.Popen(
                 task.argv,
                 stdin=subprocess.PIPE,
@@ -40,3 +41,17 @@ class LocalExecutor:
         with contextlib.suppress(ProcessLookupError):  # nobody may be left in the group
             os.killpg(handle.pid, signal.SIGKILL)
         handle.wait()
+
+
+@contextlib.contextmanager
+def _pinned_to(cores: tuple[int, ...]) -> Iterator[None]:
+    """Have this thread on these cores while it makes a process, which inherits them before it has a thread of its own."""
+    if not cores:
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)

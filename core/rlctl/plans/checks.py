@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import attrs
 from attrs import define, field
 
 from rlctl.descriptors import Mode
-from rlctl.errors import Problem
+from rlctl.errors import Problem, UsageError
 from rlctl.launch.machine import gpu_names, machine_facts
 from rlctl.launch.prepare import Prepared
 from rlctl.plans.model import Member, Plan
@@ -19,10 +20,39 @@ from rlctl.plans.schedule import Demand, Slots
 from rlctl.plans.starting import Starter
 
 
-def local_slots(jobs: int | None) -> Slots:
-    """Return what this machine has to give: `jobs` CPU slots, by default one for each core, its GPUs and memory."""
+def local_slots(jobs: int | None, *, pinned: bool = False) -> Slots:
+    """Return what this machine has to give: `jobs` CPU slots, by default one for each core, its GPUs and memory.
+
+    Slots that are `pinned` are cores. Raises UsageError where there are fewer of these, or none can be chosen.
+    """
     facts = machine_facts()
-    return Slots(cpus=jobs or facts.cpu_cores, gpus=gpu_names(), memory_mb=facts.memory_mb)
+    slots = Slots(cpus=jobs or facts.cpu_cores, gpus=gpu_names(), memory_mb=facts.memory_mb)
+    if pinned:
+        if not hasattr(os, "sched_getaffinity"):
+            raise UsageError("--affinity: this system does not let a process choose its cores.")
+        cores = sorted(os.sched_getaffinity(0))
+        if slots.cpus > len(cores):
+            raise UsageError(
+                f"--affinity: {slots.cpus} slots are more than the {len(cores)} cores that this process may use.",
+                hint=f"Say -j {len(cores)}.",
+            )
+        slots.cores = cores
+    return slots
+
+
+def pinning_problems(starter: Starter, wanted: Iterable[Member]) -> list[Problem]:
+    """Return the members that cannot be pinned: only what is placed on this machine can be."""
+    problems = _Gathered()
+    for member in wanted:
+        said = member.merged().values.get("executor", "local") if member.kind == "run" else "local"
+        executor = starter.executor or said
+        if executor != "local":
+            problems.add(
+                member,
+                "run.executor",
+                f'--affinity pins processes of this machine, "{executor}" may place it elsewhere',
+            )
+    return problems.listed()
 
 
 def demands_of(plan: Plan, slots: Slots) -> tuple[dict[str, Demand], list[Problem]]:

@@ -13,13 +13,14 @@ from rlctl.errors import ExitCode, RlctlError
 from rlctl.events import Result
 from rlctl.launch.supervise import Interruptions
 from rlctl.plans.model import Member
-from rlctl.plans.schedule import Demand, Schedule, Slots
+from rlctl.plans.schedule import Demand, Schedule, Share, Slots
 from rlctl.plans.store import PlanStore
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json
 
 _POLL_SECONDS = 0.05
 _PROGRESS_SECONDS = 10.0
+_DISPLAY_SECONDS = 1.0
 
 Report = Callable[[str], None]
 
@@ -39,7 +40,22 @@ class Follower(Protocol):
         """Return how it ended."""
 
 
-Begin = Callable[[Member, int, list[str]], Follower]
+@frozen(kw_only=True)
+class Row:
+    """How a member fares now, or fared; `step` and the rest are those of runs."""
+
+    member: str
+    kind: str
+    state: str
+    step: int | None = None
+    return_mean: float | None = None
+    steps_per_second: float | None = None
+    reason: str = ""
+
+
+Display = Callable[[list[Row]], None]
+"""Is shown all members each second, those that go on first."""
+Begin = Callable[[Member, Share], Follower]
 
 
 @frozen
@@ -73,8 +89,7 @@ class _Active:
     """A member that has been begun, or that somebody else's process still trains (`follower` None)."""
 
     member: Member
-    demand: Demand
-    gpus: list[str]
+    share: Share
     follower: Follower | None
     deadline: float | None
 
@@ -90,6 +105,7 @@ class PlanHost:
     report: Report
     keep_going: bool = True
     again: Collection[str] = ()
+    display: Display | None = None
     _ended: dict[str, Ended] = field(factory=dict)
     _active: list[_Active] = field(factory=list)
     _tries: dict[str, int] = field(factory=dict)
@@ -109,7 +125,7 @@ class PlanHost:
         lost = [name for name, ended in self._ended.items() if ended.state == "failed"]
         done = [name for name, ended in self._ended.items() if ended.state == "finished"]
         schedule = Schedule(self.store.plan, self.demands, self.slots, done, lost)
-        self._next_line = time.monotonic() + _PROGRESS_SECONDS
+        self._next_line = time.monotonic() + (0.0 if self.display else _PROGRESS_SECONDS)
         interruptions = Interruptions()
         with interruptions.caught():
             while True:
@@ -125,25 +141,27 @@ class PlanHost:
                     time.sleep(_POLL_SECONDS)
         for name, cause in schedule.blocked.items():
             self._ended[name] = Ended("blocked", f"needs {cause}")
+        if self.display is not None:
+            self.display(self._rows())
         return Outcome({name: self._ended.get(name, Ended("pending")) for name in self.store.plan.members})
 
     # ---- one member ------------------------------------------------------------------------------------------------
 
-    def _start(self, schedule: Schedule, member: Member, demand: Demand, gpus: list[str]) -> None:
+    def _start(self, schedule: Schedule, member: Member, share: Share) -> None:
         self._tries[member.id] = self._tries.get(member.id, 0) + 1
         if self.store.standing(member).state == "running":
             self.report(f"{member.id}: another process still trains it; waiting for its end")
-            self._active.append(_Active(member, demand, gpus, None, None))
+            self._active.append(_Active(member, share, None, None))
             return
         try:
-            follower = self.begin(member, demand.cpus, gpus)
+            follower = self.begin(member, share)
         except (RlctlError, OSError) as error:
-            schedule.give_back(demand, gpus)
+            schedule.give_back(share)
             self._take(schedule, member, Ended("failed", f"could not be started: {error}"))
             return
         limit = member.template.time_limit
         deadline = None if limit is None else time.monotonic() + limit
-        self._active.append(_Active(member, demand, gpus, follower, deadline))
+        self._active.append(_Active(member, share, follower, deadline))
         self.report(f"{member.id}: started in {follower.directory.path}")
 
     def _look(self, schedule: Schedule) -> bool:
@@ -155,7 +173,7 @@ class PlanHost:
                 if not self._stopping and self.store.standing(active.member).state == "running":
                     still.append(active)
                     continue
-                schedule.give_back(active.demand, active.gpus)
+                schedule.give_back(active.share)
                 self._tries[active.member.id] -= 1
                 if self.store.standing(active.member).state == "finished":
                     self._take(schedule, active.member, Ended("finished"))
@@ -167,7 +185,7 @@ class PlanHost:
                 self._mind_the_time(active)
                 still.append(active)
                 continue
-            schedule.give_back(active.demand, active.gpus)
+            schedule.give_back(active.share)
             result = follower.end(code)
             self._take(
                 schedule, active.member, Ended(result.status, "" if result.status == "finished" else _why(result))
@@ -227,13 +245,45 @@ class PlanHost:
         now = time.monotonic()
         if now < self._next_line:
             return
+        if self.display is not None:
+            self._next_line = now + _DISPLAY_SECONDS
+            self.display(self._rows())
+            return
         self._next_line = now + _PROGRESS_SECONDS
-        for active in self._active:
-            status = read_json(active.follower.directory.status) if active.follower is not None else None
-            if active.member.kind == "run" and status and "step" in status:
-                mean, speed = status.get("return_mean"), status.get("steps_per_second")
-                shown = "-" if mean is None else f"{mean:.1f}"
-                self.report(f"{active.member.id}: step {status['step']}, return {shown}, {speed or 0:.0f} steps/s")
+        for row in map(_row_of, self._active):
+            if row.step is not None:
+                shown = "-" if row.return_mean is None else f"{row.return_mean:.1f}"
+                self.report(f"{row.member}: step {row.step}, return {shown}, {row.steps_per_second or 0:.0f} steps/s")
+
+    def _rows(self) -> list[Row]:
+        """Return how all members fare: those that go on, then those that have ended, the last one first, then the others."""
+        going_on = {active.member.id for active in self._active}
+        ended = [name for name in reversed(self._ended) if name not in going_on]
+        pending = [name for name in self.store.plan.members if name not in going_on and name not in self._ended]
+        members = self.store.plan.members
+        return [
+            *map(_row_of, self._active),
+            *(_row_at_end(members[name], self._ended[name]) for name in ended),
+            *(Row(member=name, kind=members[name].kind, state="pending") for name in pending),
+        ]
+
+
+def _row_at_end(member: Member, ended: Ended) -> Row:
+    return Row(member=member.id, kind=member.kind, state=ended.state, reason=ended.reason)
+
+
+def _row_of(active: _Active) -> Row:
+    """Return how a member fares that has been begun, by its last heartbeat."""
+    follower, run = active.follower, active.member.kind == "run"
+    status = (read_json(follower.directory.status) if follower is not None and run else None) or {}
+    return Row(
+        member=active.member.id,
+        kind=active.member.kind,
+        state="running",
+        step=status.get("step"),
+        return_mean=status.get("return_mean"),
+        steps_per_second=status.get("steps_per_second"),
+    )
 
 
 def _why(result: Result) -> str:

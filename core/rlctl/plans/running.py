@@ -9,8 +9,9 @@ from pathlib import Path
 from attrs import frozen
 
 from rlctl.errors import ConfigError, UsageError, did_you_mean
-from rlctl.plans.checks import config_problems, demands_of, local_slots
-from rlctl.plans.host import Outcome, PlanHost
+from rlctl.launch.start import make_executor
+from rlctl.plans.checks import config_problems, demands_of, local_slots, pinning_problems
+from rlctl.plans.host import Display, Outcome, PlanHost
 from rlctl.plans.reading import Source
 from rlctl.plans.schedule import Demand, Slots
 from rlctl.plans.starting import Starter
@@ -19,6 +20,15 @@ from rlctl.plugins import discover
 from rlctl.runs.manifest import redacted
 
 Report = Callable[[str], None]
+
+
+@frozen(kw_only=True)
+class Placing:
+    """How members share the machine: `jobs` CPU slots (None: one for each core), which executor, and pinned to cores or not."""
+
+    jobs: int | None = None
+    executor: str | None = None
+    affinity: bool = False
 
 
 @frozen
@@ -32,28 +42,40 @@ class Ready:
     starter: Starter
 
 
-def make_ready(source: Source, runs_root: Path, jobs: int | None, report: Report) -> Ready:
+def make_ready(source: Source, runs_root: Path, placing: Placing, report: Report) -> Ready:
     """Return the plan, checked. Raises ConfigError with all that is wrong with it; then nothing was started or written."""
-    store = open_plan(source, runs_root)
-    slots = local_slots(jobs)
+    store, registry = open_plan(source, runs_root), discover()
+    if placing.executor is not None:
+        make_executor(placing.executor, registry)  # that it is there is known before the first script needs it
+    slots = local_slots(placing.jobs, pinned=placing.affinity)
     demands, problems = demands_of(store.plan, slots)
-    starter = Starter(store, discover(), report)
+    starter = Starter(store, registry, report, placing.executor)
     open_members = [item for item in store.plan.members.values() if store.standing(item).state != "finished"]
     problems += config_problems(store.plan, starter, open_members)
+    if placing.affinity:
+        problems += pinning_problems(starter, open_members)
     if problems:
         raise ConfigError(problems)
     return Ready(source, store, slots, demands, starter)
 
 
-def run_plan(ready: Ready, report: Report, *, keep_going: bool = True, again: Collection[str] = ()) -> Outcome:
+def run_plan(
+    ready: Ready,
+    report: Report,
+    *,
+    keep_going: bool = True,
+    again: Collection[str] = (),
+    display: Display | None = None,
+) -> Outcome:
     """Run what is not finished of a plan. Raises UsageError while another process runs it."""
     store = ready.store
     with store.locked():
         store.save(ready.source, redacted(sys.argv))
         store.look_again()
         host = PlanHost(
-            store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again
-        )
+            store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again,
+            display=display,
+        )  # fmt: skip
         return host.run()
 
 

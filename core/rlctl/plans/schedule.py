@@ -19,13 +19,26 @@ class Demand:
     memory_mb: int = 0
 
 
+@frozen
+class Share:
+    """What a member was given: its demand, which GPUs that is, and which cores when members are pinned to some."""
+
+    demand: Demand
+    gpus: tuple[str, ...] = ()
+    cores: tuple[int, ...] = ()
+
+
 @define
 class Slots:
-    """What this machine has left. `gpus` are names as CUDA_VISIBLE_DEVICES takes them; `memory_mb` None: not known."""
+    """What this machine has left. `gpus` are names as CUDA_VISIBLE_DEVICES takes them; `memory_mb` None: not known.
+
+    `cores` are the numbers of those that members are pinned to, None when they are not.
+    """
 
     cpus: int
     gpus: list[str] = field(factory=list)
     memory_mb: int | None = None
+    cores: list[int] | None = None
 
     def lacking(self, demand: Demand) -> set[str]:
         """Return what there is too little of."""
@@ -33,20 +46,25 @@ class Slots:
         wanted = {"cpus": demand.cpus, "gpus": demand.gpus, "memory_mb": demand.memory_mb}
         return {name for name, there in room.items() if there is not None and wanted[name] > there}
 
-    def take(self, demand: Demand) -> list[str]:
-        """Take what is demanded, and return which GPUs."""
+    def take(self, demand: Demand) -> Share:
+        """Take what is demanded, and return what it is."""
         self.cpus -= demand.cpus
-        taken, self.gpus = self.gpus[: demand.gpus], self.gpus[demand.gpus :]
+        gpus, self.gpus = self.gpus[: demand.gpus], self.gpus[demand.gpus :]
+        cores: list[int] = []
+        if self.cores is not None:
+            cores, self.cores = self.cores[: demand.cpus], self.cores[demand.cpus :]
         if self.memory_mb is not None:
             self.memory_mb -= demand.memory_mb
-        return taken
+        return Share(demand, tuple(gpus), tuple(cores))
 
-    def give_back(self, demand: Demand, gpus: list[str]) -> None:
+    def give_back(self, share: Share) -> None:
         """Give back what was taken."""
-        self.cpus += demand.cpus
-        self.gpus = sorted([*self.gpus, *gpus])
+        self.cpus += share.demand.cpus
+        self.gpus = sorted([*self.gpus, *share.gpus])
+        if self.cores is not None:
+            self.cores = sorted([*self.cores, *share.cores])
         if self.memory_mb is not None:
-            self.memory_mb += demand.memory_mb
+            self.memory_mb += share.demand.memory_mb
 
 
 class Schedule:
@@ -85,7 +103,7 @@ class Schedule:
     def _is_open(self, name: str, done: set[str]) -> bool:
         return name not in done if name in self._plan.members else self._unfinished_of[name] > 0
 
-    def next(self) -> tuple[Member, Demand, list[str]] | None:
+    def next(self) -> tuple[Member, Share] | None:
         """Return a member that may begin, with what was taken for it; None while there is none.
 
         The first one goes first. One that finds no room is overtaken only by those that take nothing of what it lacks: so a
@@ -98,7 +116,7 @@ class Schedule:
             in_the_way = {item for item in lacking if getattr(demand, item) > 0}
             if not missing and not in_the_way:
                 del self._ready[index]
-                return self._plan.members[name], demand, self._slots.take(demand)
+                return self._plan.members[name], self._slots.take(demand)
             lacking |= missing
             if "cpus" in lacking:
                 return None  # everybody takes some
@@ -108,9 +126,9 @@ class Schedule:
         """Let a member begin once more."""
         self._ready.append(name)
 
-    def give_back(self, demand: Demand, gpus: list[str]) -> None:
+    def give_back(self, share: Share) -> None:
         """Give back what `next` has taken."""
-        self._slots.give_back(demand, gpus)
+        self._slots.give_back(share)
 
     def finished(self, name: str) -> None:
         """Let those begin that waited for this member only."""

@@ -13,7 +13,7 @@ from rlctl.config.schema import SEED_MAXIMUM, RunConfig, to_tree
 from rlctl.errors import UsageError
 from rlctl.events import Failure, Result
 from rlctl.plans.reading import LARGEST, Source, expanded_range
-from rlctl.plans.running import Report, make_ready, run_plan
+from rlctl.plans.running import Placing, Report, make_ready, run_plan
 from rlctl.plans.store import PlanStore
 from rlctl.runs.directory import new_run_id
 from rlctl.runs.files import read_json
@@ -79,7 +79,7 @@ def multi_run(
     wanted = checked_seeds(seeds)
     report = report or (lambda line: print(f"rlctl: {line}", file=sys.stderr, flush=True))
     source = seeds_source([Layer("program", to_tree(config))], wanted, name)
-    ready = make_ready(source, Path(runs_dir or default_root()), jobs, report)
+    ready = make_ready(source, Path(runs_dir or default_root()), Placing(jobs=jobs), report)
     run_plan(ready, report, keep_going=keep_going)
     return results_of(ready.store)
 

@@ -18,15 +18,15 @@ from rlctl.descriptors import Resume
 from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
 from rlctl.launch.executor import Task
-from rlctl.launch.local import LocalExecutor
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import Resumption, find_resumption, reopen, require_resumable
-from rlctl.launch.start import THREAD_VARIABLES, create_run, task_for
+from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for
 from rlctl.launch.supervise import Supervisor
 from rlctl.plans.model import Member
 from rlctl.plans.reading import words_of
+from rlctl.plans.schedule import Share
 from rlctl.plans.store import PlanStore, Standing
 from rlctl.plugins import Registry
 from rlctl.runs.checkpoints import CheckpointFolder
@@ -60,6 +60,8 @@ class Starter:
     store: PlanStore
     registry: Registry
     report: Report
+    executor: str | None = None
+    """Who places all members, whatever their configurations say; None leaves it to these, and tasks to `local`."""
     probe: Probe = field(factory=probe_once)
     _declared: set[str] = field(factory=set)
 
@@ -72,10 +74,15 @@ class Starter:
         # A bar for each would be a riot in one terminal; the host says how they all fare.
         ours = Layer(f"plan {plan}", {**names, "callbacks": {"progress": False}})
         layers = [Layer(f"plan {plan}", {"name": member.id}), *member.layers(), ours]
+        return self._prepare(layers)
+
+    def _prepare(self, layers: list[Layer]) -> Prepared:
+        if self.executor is not None:
+            layers = [*layers, Layer("--executor", {"executor": self.executor})]
         return prepare(layers, self.registry, self.report, self.probe)
 
-    def begin(self, member: Member, cpus: int, gpus: list[str]) -> Supervisor:
-        """Start a member and return who follows it: with CUDA seeing these `gpus`, if any, and so many threads of a task.
+    def begin(self, member: Member, share: Share) -> Supervisor:
+        """Start a member and return who follows it: on the GPUs and cores of its share, a task with as many threads as cores.
 
         Raises RlctlError when it is refused, and OSError when its process cannot be started.
         """
@@ -88,10 +95,10 @@ class Starter:
             self._run(member, standing, say) if member.kind == "run" else self._task(member, standing, say)
         )
         self.store.made(member, supervisor.directory)
-        more = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
+        more = {"CUDA_VISIBLE_DEVICES": ",".join(share.gpus)} if share.gpus else {}
         if member.kind != "run":
-            more |= dict.fromkeys(THREAD_VARIABLES, str(cpus))
-        supervisor.begin(attrs.evolve(task, environment={**task.environment, **more}))
+            more |= dict.fromkeys(THREAD_VARIABLES, str(share.demand.cpus))
+        supervisor.begin(attrs.evolve(task, environment={**task.environment, **more}, cores=share.cores))
         return supervisor
 
     # ---- runs ------------------------------------------------------------------------------------------------------
@@ -129,7 +136,7 @@ class Starter:
                 resumption = find_resumption(directory, str(bundle.step), None, None)
             except CheckpointError:
                 continue  # torn; an earlier one will do
-            prepared = prepare([resumption.layer], self.registry, self.report, self.probe)
+            prepared = self._prepare([resumption.layer])
             prepared.require_sound()
             require_resumable(resumption, prepared, False)
             return resumption, prepared
@@ -158,7 +165,8 @@ class Starter:
             run_id=directory.run_id, directory=directory.path, worker="plan", algo=member.kind, env_id="", seed=0,
             total_timesteps=None, total_episodes=None,
         )  # fmt: skip
-        supervisor = Supervisor(directory, info, LocalExecutor(), Dispatcher(_raise), say, grace=_GRACE)
+        executor = make_executor(self.executor or "local", self.registry)
+        supervisor = Supervisor(directory, info, executor, Dispatcher(_raise), say, grace=_GRACE)
         argv = (sys.executable, "-m", "rlctl.plans.task", str(directory.path))
         return supervisor, Task(
             run_id=directory.run_id, argv=argv, environment={"PYTHONUNBUFFERED": "1"}, log=directory.log
