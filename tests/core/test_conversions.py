@@ -43,6 +43,31 @@ def test_several_are_written_to_a_folder(convert, tmp_path):
     assert steps == [5000, 100]
 
 
+def test_several_make_one_plan(convert, tmp_path):
+    """With --plan, each a member after its name; on stdout it is data, too."""
+    outcome = convert(TWO, "--plan")
+    (tmp_path / "made.yaml").write_text(outcome.out)
+    members = read_config(tmp_path / "made.yaml")[0]["members"]
+    assert {name: member["run"]["total_timesteps"] for name, member in members.items()} == {"long": 5000, "short": 100}
+    data = convert(TWO, "--plan", "--json", "-o", tmp_path / "plan.yaml").json()
+    assert {made["file"] for made in data["configs"]} == {str(tmp_path / "plan.yaml")}
+    assert read_config(tmp_path / "plan.yaml")[0]["members"] == members
+
+
+@pytest.mark.parametrize(
+    ("names", "output", "words"),
+    [
+        (["a", "b"], "folder", "a plan is one file"),
+        (["a b", "a-b"], "plan.yaml", "two of these names are one id: a b, a-b."),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_is_refused(convert, tmp_path, names, output, words):
+    """Nothing is written."""
+    outcome = convert([{"name": name, "steps": 100} for name in names], "--plan", "-o", tmp_path / output)
+    assert (outcome.code, words in outcome.err) == (2, True), outcome.err
+    assert not (tmp_path / output).exists()
+
+
 def test_several_need_a_folder(convert, tmp_path):
     """Neither stdout nor one file has a place for two."""
     for options in ((), ("-o", tmp_path / "one.yaml")):

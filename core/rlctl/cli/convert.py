@@ -35,8 +35,11 @@ _YAML = (".yaml", ".yml")
     type=click.Path(path_type=Path),
     help="A file that ends in .yaml or .yml, or a folder; by default stdout.",
 )
+@click.option(
+    "--plan", "as_plan", is_flag=True, help="One plan with each configuration as a member, not a file of each."
+)
 @json_option
-def convert(file: Path, system: str, output: Path | None, as_json: bool) -> int:
+def convert(file: Path, system: str, output: Path | None, as_plan: bool, as_json: bool) -> int:
     """Make configurations of another system's file.
 
     Every field that is taken in another form, or not at all, is named with the reason: here, and at the head of the file that
@@ -44,18 +47,23 @@ def convert(file: Path, system: str, output: Path | None, as_json: bool) -> int:
     """
     conversion = converted(system, file)
     usable = [made for made in conversion.configs if not made.unusable]
-    paths = _paths(usable, output, as_json)
-    texts = [_text(conversion, made, file, path) for made, path in zip(usable, paths, strict=True)]
-    _write(paths, texts)
+    if as_plan:
+        paths: list[Path | None] = [_plan_path(output)]
+        texts = [_plan_text(conversion, usable, file, output)] if usable else []
+    else:
+        paths = _paths(usable, output, as_json)
+        texts = [_text(conversion, made, file, path) for made, path in zip(usable, paths, strict=True)]
+    _write(paths[: len(texts)], texts)
     tell(conversion, file)
     problems = {made.name: _problems(made) for made in usable}
     if as_json:
-        files = {made.name: str(path) if path else None for made, path in zip(usable, paths, strict=True)}
+        each = paths * len(usable) if as_plan else paths
+        files = {made.name: str(path) if path else None for made, path in zip(usable, each, strict=True)}
         print_json(_as_data(conversion, files, problems))
     elif output is None:
         click.echo("".join(texts), nl=False)
     else:
-        for path in paths:
+        for path in paths[: len(texts)]:
             click.echo(str(path))
     return ExitCode.DONE if len(usable) == len(conversion.configs) else ExitCode.RUN_FAILED
 
@@ -75,6 +83,29 @@ def _paths(usable: list[ConvertedConfig], output: Path | None, as_json: bool) ->
     if output.suffix.lower() in (".toml", ".json") or output.is_file():
         raise UsageError(f'--output: expected a folder, or a file that ends in .yaml or .yml, got "{output}".')
     return [output / (re.sub(r"[^\w.-]", "-", made.name) + ".yaml") for made in usable]
+
+
+def _plan_path(output: Path | None) -> Path | None:
+    if output is not None and (output.suffix.lower() not in _YAML or output.is_dir()):
+        raise UsageError(f'--output: a plan is one file that ends in .yaml or .yml, got "{output}".')
+    return output
+
+
+def _plan_text(conversion: Conversion, usable: list[ConvertedConfig], file: Path, path: Path | None) -> str:
+    """Return a plan whose members are the configurations, each after its name."""
+    from rlctl.config.writing import as_yaml, section
+
+    lines = [f"From {file} of {conversion.system}, by `rlctl config convert --plan`." + (" Run it by:" if path else "")]
+    if path is not None:
+        lines += ["", f"  rlctl plan run {path}"]
+    for made in usable:
+        lines += section(f"Changed in {made.name}:", grouped(made.changed))
+        lines += section(f"Left out of {made.name}:", grouped(made.left_out))
+    lines += section("Left out:", grouped(conversion.left_out))
+    members = {re.sub(r"[^A-Za-z0-9_.-]", "-", made.name): {"run": made.config} for made in usable}
+    if len(members) < len(usable):
+        raise UsageError(f"--plan: two of these names are one id: {', '.join(made.name for made in usable)}.")
+    return as_yaml({"members": members}, lines)
 
 
 def _text(conversion: Conversion, made: ConvertedConfig, file: Path, path: Path | None) -> str:

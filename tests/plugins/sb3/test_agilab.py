@@ -65,6 +65,41 @@ def test_two_trainers_of_one_kind_are_two_configurations(cli):
     assert first["env"] == second["env"] == third["env"] == {"id": "LunarLander-v3", "num_envs": 8}
 
 
+def as_plan(cli):
+    """Convert the example to trainers.yaml in the current folder of the command line, and return that file."""
+    outcome = cli("config", "convert", "--from", "agilab", SOURCE, "--plan", "-o", "trainers.yaml")
+    assert (outcome.code, outcome.out) == (0, "trainers.yaml\n"), outcome.err
+    return cli.folder / "trainers.yaml"
+
+
+def test_the_example_is_a_plan(cli):
+    """Its three trainers are three members, which plan check finds sound, here in an environment that needs no package."""
+    file = as_plan(cli)
+    file.write_text(file.read_text().replace("LunarLander-v3", "CartPole-v1"))
+    shown = cli("plan", "show", "trainers.yaml", "--format", "json").json()
+    assert [member["id"] for member in shown["members"]] == ["01-ppo", "02-ppo", "03-dqn"]
+    checked = cli("plan", "check", "trainers.yaml", "--json")
+    assert (checked.code, checked.json()["members"]) == (0, 3), checked.err
+
+
+def test_the_plan_has_what_the_configurations_have(cli, tmp_path):
+    """Nothing of a trainer is lost on the way, and its head says what was changed of each."""
+    file = as_plan(cli)
+    members = read_config(file)[0]["members"]
+    assert members == {made.name: {"run": made.config} for made in convert(SOURCE).configs}
+    head = file.read_text()
+    assert "#   rlctl plan run trainers.yaml" in head
+    assert all(f"# Changed in {name}:" in head for name in members)
+
+
+@needs_box2d
+def test_the_plan_of_the_example_is_sound_as_it_is(cli):
+    """With LunarLander."""
+    as_plan(cli)
+    outcome = cli("plan", "check", "trainers.yaml")
+    assert outcome.code == 0, outcome.err
+
+
 def test_every_argument_of_the_example_is_taken_or_named():
     """None is dropped without a word, neither in a trainer nor in the sections around."""
     made = convert(SOURCE)
