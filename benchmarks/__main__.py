@@ -17,7 +17,7 @@ from benchmarks.reference import reference_python, tianshou_python
 _RESULTS = Path(__file__).parent / "results"
 _REPOSITORY = Path(__file__).parent.parent
 _REFERENCE, _TIANSHOU = _REPOSITORY / ".venv-reference", _REPOSITORY / ".venv-tianshou"
-_SECTIONS = ("startup", "checkpoints", "logging", "transitions", "plans", "sb3", "cleanrl", "dqn")
+_SECTIONS = ("startup", "checkpoints", "logging", "transitions", "plans", "pairs", "sb3", "cleanrl", "dqn")
 _PACKAGES = ("rlctl", "torch", "gymnasium", "stable-baselines3", "numpy")
 
 
@@ -30,7 +30,10 @@ def main() -> None:
     parser.add_argument("--tianshou", help="dqn: a Python with Tianshou 2.0.0, instead of making .venv-tianshou")
     parser.add_argument("--leanrl", help="dqn: a checkout of pytorch-labs/LeanRL; without it, that peer is left out")
     parser.add_argument(
-        "--shrink", type=int, default=1, help="dqn, logging, plans: divide the budgets, to see quickly that it works"
+        "--shrink",
+        type=int,
+        default=1,
+        help="dqn, logging, plans, pairs: divide the budgets, to see quickly that it works",
     )
     parser.add_argument("--no-history", action="store_true", help="do not keep the results")
     options = parser.parse_args()
@@ -41,15 +44,16 @@ def main() -> None:
     if "startup" in options.what:
         results["startup"] = startup.measure(max(11, options.rounds))
         startup.report(results["startup"])
-    if "checkpoints" in options.what:
-        results["checkpoints"] = checkpoints.measure(options.rounds)
-        checkpoints.report(results["checkpoints"])
-    if "transitions" in options.what:
-        results["transitions"] = transitions.measure(options.rounds)
-        transitions.report(results["transitions"])
-    if "plans" in options.what:
-        results["plans"] = plans.measure(options.rounds, options.shrink)
-        plans.report(results["plans"])
+    rounds, shrink = options.rounds, options.shrink
+    for name, measured, report in (
+        ("checkpoints", lambda: checkpoints.measure(rounds), checkpoints.report),
+        ("transitions", lambda: transitions.measure(rounds), transitions.report),
+        ("plans", lambda: plans.measure(rounds, shrink), plans.report),
+        ("pairs", lambda: plans.measure_pairs(rounds, shrink), plans.report_pairs),
+    ):
+        if name in options.what:
+            results[name] = measured()
+            report(results[name])
     if "logging" in options.what:
         results["logging"] = logging.measure(options.rounds, max(1_000, 20_000 // options.shrink))
         logging.report(results["logging"])

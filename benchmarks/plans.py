@@ -42,7 +42,7 @@ _LARGE = {
 
 
 def measure(rounds: int, shrink: int = 1) -> dict[str, Any]:
-    """Return all measurements; `shrink` divides the counts of members and runs, and the budget of the trainings."""
+    """Return what a large plan, the start of many runs and a long list cost; `shrink` divides the counts of runs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         return {
@@ -50,7 +50,6 @@ def measure(rounds: int, shrink: int = 1) -> dict[str, Any]:
             "show": {form: [_shown(folder, form) for _ in range(rounds)] for form in ("tree", "json")},
             "scheduling": _scheduling(folder / "scheduling", 1_000 // shrink),
             "list": _listing(folder / "listing", 10_000 // shrink, rounds),
-            "side_by_side": _side_by_side(folder / "side_by_side", rounds, 20_000 // shrink),
         }
 
 
@@ -68,10 +67,6 @@ def report(result: dict[str, Any]) -> None:
     )
     print(f"  rlctl runs list, {listed['runs']} runs, first {listed['cold']:.2f} s, then {spread(listed['warm'])} s")
     print(f"    CPU {spread(listed['warm_cpu'])} s, of which the list itself {spread(listed['rows_cpu'])} s")
-    sides = result["side_by_side"]
-    print(
-        f"  two of CleanRL's ppo side by side over one alone: wall {spread(sides['wall'])}, CPU of each {spread(sides['cpu'])}"
-    )
     print(f"  limits: {LIMITS}")
 
 
@@ -162,17 +157,22 @@ def _ended_run(root: Path, number: int) -> None:
         os.utime(file, (time.time() - 3600, time.time() - 3600))
 
 
-def _side_by_side(folder: Path, rounds: int, steps: int) -> dict[str, Any]:
-    """Return, for two runs at once over one alone, the ratios of training time and of the CPU time of each."""
-    folder.mkdir()
-    walls, cpus = [], []
-    for number in range(rounds):
-        alone, together = f"alone-{number}", f"together-{number}"
-        one = _trained(folder, alone, "0..0", steps)
-        two = _trained(folder, together, "0..1", steps)
-        walls.append(two["seconds"] / one["seconds"])
-        cpus.append(two["cpu"] / 2 / one["cpu"])
-    return {"steps": steps, "wall": walls, "cpu": cpus}
+def measure_pairs(rounds: int, shrink: int = 1) -> dict[str, Any]:
+    """Return, for two of CleanRL's trainings at once over one alone, the ratios of training time and of the CPU time of each."""
+    steps, walls, cpus = 20_000 // shrink, [], []
+    with tempfile.TemporaryDirectory() as name:
+        for number in range(rounds):
+            one = _trained(Path(name), f"alone-{number}", "0..0", steps)
+            two = _trained(Path(name), f"together-{number}", "0..1", steps)
+            walls.append(two["seconds"] / one["seconds"])
+            cpus.append(two["cpu"] / 2 / one["cpu"])
+    return {"cores": len(os.sched_getaffinity(0)), "steps": steps, "wall": walls, "cpu": cpus}
+
+
+def report_pairs(result: dict[str, Any]) -> None:
+    """Print the result for people."""
+    print(f"\nTwo of CleanRL's ppo side by side over one alone, on {result['cores']} cores (two are meant)")
+    print(f"  wall {spread(result['wall'])}, CPU of each {spread(result['cpu'])}, limit {LIMITS['side_by_side']}")
 
 
 def _trained(folder: Path, name: str, seeds: str, steps: int) -> dict[str, float]:
