@@ -33,12 +33,12 @@ class Replaying:
     """The rows that SB3's replay buffer draws; it also draws the environment of each, of which there is one."""
 
     def __init__(self, buffer):
-        self._buffer = buffer
+        self._buffer, self._generator = buffer, np.random.RandomState(SEED)
 
     def row(self):
         """In [0, 1), as the buffer's share."""
-        rows = np.random.randint(0, self._buffer.size, size=BATCH)
-        np.random.randint(0, high=1, size=(BATCH,))
+        rows = self._generator.randint(0, self._buffer.size, size=BATCH)
+        self._generator.randint(0, high=1, size=(BATCH,))
         return (rows + 0.5) / self._buffer.size
 
 
@@ -49,7 +49,6 @@ def trained_with_its_numbers(root, steps, **changes):
     agent = training.agent
     agent.optimizer = torch.optim.Adam(agent.online.parameters(), lr=2.5e-4)  # the fused one rounds differently
     random.seed(SEED)
-    np.random.seed(SEED)
     training._exploring, training._replaying = Exploring(steps), Replaying(training.buffer)
     training.step = -1  # the script counts its steps from 0
     train_to(training, steps - 1)
