@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -16,9 +17,9 @@ from rlctl.errors import ExitCode
 from rlctl.events import Failure, Progress, Result, RunInfo
 from rlctl.launch.executor import Executor, Task
 from rlctl.runs.directory import RunDirectory, files_of
-from rlctl.runs.files import read_json, write_json
+from rlctl.runs.files import LineReader, read_json, write_json
 from rlctl.worker.dispatch import Dispatcher
-from rlctl.worker.eventlog import append_event
+from rlctl.worker.eventlog import append_event, callback_troubles
 from rlctl.worker.relay import RelayReader
 from rlctl.worker.status import close_status, finite
 
@@ -65,15 +66,17 @@ class Supervisor:
     def run(self, task: Task) -> Result:
         """Place the task, follow it to its end and return how it ended. One signal stops it, a second one kills it."""
         interruptions = _Interruptions()
+        events = LineReader(self.directory.events)
+        deque(events.read(), maxlen=0)  # those of the run before it was resumed have been told
         with interruptions.caught():
             try:
                 handle = self.executor.submit(task)
             except OSError as error:
                 return self._end(self._lost(f"the worker process could not be started: {error}", None))
-            code = self._follow(handle, interruptions)
+            code = self._follow(handle, interruptions, events)
         return self._end(self._result(code, interruptions.received))
 
-    def _follow(self, handle: object, interruptions: _Interruptions) -> int:
+    def _follow(self, handle: object, interruptions: _Interruptions, events: LineReader) -> int:
         relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
         deadline: float | None = None
         handled, last_update = 0, None
@@ -82,6 +85,8 @@ class Supervisor:
             if self.relayed:
                 relay.replay()
             last_update = self._tell_progress(last_update)
+            for name, trouble in callback_troubles(events.read()):
+                self.report(f"callback {name}: {trouble}")
             if code is not None:
                 self.executor.kill(handle)  # what the worker started must not outlive it
                 return code
