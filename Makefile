@@ -45,7 +45,8 @@ $(VENV)/.dev: $(VENV)/.run
 	@echo "Installing the development tools into $(VENV) (once)"
 	@$(PIP) install --constraint constraints.txt ale-py hatchling hypothesis import-linter interrogate mypy \
 		pytest pytest-timeout pytest-xdist ruff sb3-contrib \
-		imageio imageio-ffmpeg minigrid mujoco pygame-ce box2d onnx onnxruntime onnxscript opencv-python-headless
+		imageio imageio-ffmpeg minigrid mujoco pygame-ce box2d onnx onnxruntime onnxscript opencv-python-headless \
+		"minari[hdf5]" mlflow-skinny wandb
 	@touch $@
 
 demo: $(VENV)/.run

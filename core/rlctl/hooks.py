@@ -131,6 +131,11 @@ def rlctl_safe_point(
 
 
 @hookspec
+def rlctl_checkpoint_due(progress: Progress) -> None:
+    """A checkpoint is about to be saved: what a callback still holds back of the run's records must be in their files now."""
+
+
+@hookspec
 def rlctl_checkpoint_saved(checkpoint: CheckpointSaved) -> None:
     """A checkpoint has been saved and is whole on the disk."""
 

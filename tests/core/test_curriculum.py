@@ -110,6 +110,15 @@ def test_the_environment_is_that_of_the_last_stage(fast_cli, site):
     assert shown.json()["config"]["env"]["id"] == "b"
 
 
+def test_a_dry_run_shows_a_stage_a_line(fast_cli, site):
+    """In one line they would be wider than any screen."""
+    site("toy_worker")
+    shown = fast_cli("run", *TOY, "--set", "env.curriculum=[{env_id: a, steps: 10}, {env_id: b}]", "--dry-run")
+    lines = [line.split("  ") for line in shown.out.splitlines() if line.startswith("env.curriculum")]
+    assert [line[0] for line in lines] == ["env.curriculum[0]", "env.curriculum[1]"]
+    assert '{"env_id": "b"}' in shown.out
+
+
 # ---- where a run is -------------------------------------------------------------------------------------------------
 
 

@@ -537,6 +537,35 @@ def test_a_failing_callback_costs_only_itself(cli: Cli, found: RunDirectory, sit
     assert recorded.count("rlctl_step") == 501
 
 
+def test_a_callbacks_trouble_is_on_the_terminal_and_in_runs_show(cli: Cli, found: RunDirectory, site: Site) -> None:
+    """What a callback says of its service, or fails with, is one line on stderr while the run goes on, and is shown later."""
+    site("toy_callbacks")
+
+    outcome = cli(*TOY, "-n", "500", "--callback", "troubled", "--callback", "unmakeable")
+    shown, data = cli("runs", "show", "r").out, cli("runs", "show", "r", "--json").json()
+
+    failed = "failed in its construction and is switched off: ConnectionError: no server at 127.0.0.1:1"
+    assert outcome.code == 0
+    for callback, said in (("troubled", "cannot begin: no server. The training goes on."), ("unmakeable", failed)):
+        assert outcome.err.count(f"rlctl: callback {callback}: {said}\n") == 1
+        assert f"{callback}: {said}" in shown
+        assert {"callback": callback, "message": said} in data["callback_troubles"]
+
+
+def test_old_trouble_is_not_told_again_by_a_resumed_run(cli: Cli, found: RunDirectory, site: Site) -> None:
+    """What was told before the run was resumed is not news."""
+    site("toy_callbacks")
+    cli(*TOY, "-n", "500", "--callback", "unmakeable", "--stop-at", "200")
+    events = found.events.read_text()
+    said = '{"seq": 99, "time": 0.0, "type": "callback_trouble", "callback": "wandb", "message": "old"}\n'
+    found.events.write_text(events + said)
+
+    outcome = cli("resume", "r")
+
+    assert outcome.code == 0
+    assert "wandb" not in outcome.err
+
+
 @pytest.mark.parametrize("hook", _WORKER_HOOKS)
 def test_a_failing_critical_callback_fails_the_run(cli: Cli, found: RunDirectory, site: Site, hook: str) -> None:
     """A critical callback that raises in any hook ends the run as failed, with its name."""

@@ -235,6 +235,16 @@ def test_hook_rlctl_metrics(recorded):
     assert seen[0]["names"] == ["backend/noise", "train/loss"]
 
 
+def test_hook_rlctl_checkpoint_due(site, tmp_path):
+    """`rlctl_checkpoint_due` is called once for each checkpoint, right before it is saved."""
+    site("toy_worker", "toy_callbacks")
+    outcome = train(tmp_path, recorder={}, evaluation=EVALUATION)
+    told = [call for call in calls(outcome) if call["hook"].startswith("rlctl_checkpoint")]
+    assert [(call["hook"], call["step"]) for call in told] == [
+        (hook, step) for step in (400, 800, 1000) for hook in ("rlctl_checkpoint_due", "rlctl_checkpoint_saved")
+    ]
+
+
 def test_hook_rlctl_checkpoint_saved(recorded):
     """`rlctl_checkpoint_saved` is called for every checkpoint when it is whole, with its place, reason and hash."""
     (call,) = calls(recorded, "rlctl_checkpoint_saved")
@@ -348,6 +358,7 @@ LIFE_CYCLE = [
     "rlctl_episode_ended",
     "rlctl_stage_changed",
     "rlctl_metrics",
+    "rlctl_checkpoint_due",
     "rlctl_checkpoint_saved",
     "rlctl_evaluation_ended",
     "rlctl_should_stop",

@@ -21,7 +21,7 @@ TARGETS = {
     "dqn, async": ["dqn", "--set", "hyperparameters={learning_starts: 150, vectorization: async}", "--num-envs", "2"],
     "sb3/ppo": ["sb3/ppo", "--set", "hyperparameters.n_steps=32", "--num-envs", "3"],
     "sb3/ppo, async": ["sb3/ppo", "--set", "hyperparameters={n_steps: 32, vectorization: async}", "--num-envs", "2"],
-    "cleanrl/ppo": ["cleanrl/ppo", "--set", "hyperparameters.num_steps=32"],
+    "cleanrl/ppo": ["cleanrl/ppo", "--set", "hyperparameters.num_steps=8"],
 }
 KEPT = ["--set", "checkpoint={every_steps: 32, keep_last: null}"]
 
@@ -84,10 +84,9 @@ def test_a_policy_is_evaluated_in_the_last_stage(cli, stages, tmp_path):
     assert max(max(line["lengths"]) for line in evaluations) <= 18
     assert read_json(run / "manifest.json")["env"]["max_episode_steps"] == 18
 
-    measured = cli("evaluate", run, "--episodes", "1", "--json").json()
+    measured = cli("evaluate", run, "--episodes", "20", "--stochastic", "--json").json()
 
-    assert measured["env"]["max_episode_steps"] == 18
-    assert measured["env"]["curriculum"] == []
+    assert max(measured["evaluations"][0]["lengths"]) == 18
 
 
 def test_the_last_stage_may_end_the_run(cli, tmp_path):

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {"questions.md": ("torch", "stable_baselines3", "ale_py", "cv2")}
+PAGES = {
+    "questions.md": ("torch", "stable_baselines3", "ale_py", "cv2"),
+    "recording.md": ("torch", "stable_baselines3", "minari", "imageio", "pygame"),
+}
 """Page → packages that its commands need."""
 _BLOCK = re.compile(r"(?:^`([\w.-]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -154,13 +154,20 @@ def _show_plan(prepared: Prepared, as_json: bool) -> int:
         problems = [attrs.asdict(problem) for problem in prepared.problems]
         print_json({"config": tree, "origins": origins, "declared": prepared.declared, "problems": problems})
         return int(ConfigError(prepared.problems).exit_code) if problems else 0
-    rows = [(path, json.dumps(_at(tree, path), default=str), origin) for path, origin in origins.items()]
-    table(("SETTING", "VALUE", "FROM"), rows)
+    rows = (row for path, origin in origins.items() for row in _rows(path, _at(tree, path), origin))
+    table(("SETTING", "VALUE", "FROM"), list(rows))
     for name, sentence in prepared.declared.items():
         note(f"{name}: {sentence}")
     prepared.require_sound()
     note("this can be run; nothing was started")
     return 0
+
+
+def _rows(path: str, value: Any, origin: str) -> list[tuple[str, str, str]]:
+    """Return the row of a setting; of a list of mappings, such as stages, a row for each, as one would be too long to read."""
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return [(f"{path}[{index}]", json.dumps(item, default=str), origin) for index, item in enumerate(value)]
+    return [(path, json.dumps(value, default=str), origin)]
 
 
 def _at(tree: Any, path: str) -> Any:

@@ -20,6 +20,7 @@ from rlctl.events import Episode, episodes_of
 from rlctl.runs.directory import RunDirectory, host_name, is_alive
 from rlctl.runs.files import LineReader, read_json, read_lines
 from rlctl.runs.store import Record, RunStore, default_root, read_record
+from rlctl.worker.eventlog import callback_troubles
 
 _ENDED = ("finished", "stopped", "failed", "lost")
 
@@ -99,7 +100,8 @@ def show_run(reference: str, parts: int, runs_dir: Path | None, as_json: bool) -
     if as_json:
         manifest = read_json(record.directory.manifest) or {}
         files = {"config": record.config, "declared": record.declared, "status": record.status}
-        data = {**files, "result": record.result, "curve": curve}
+        troubles = [{"callback": name, "message": trouble} for name, trouble in _troubles(record)]
+        data = {**files, "result": record.result, "curve": curve, "callback_troubles": troubles}
         print_json({**record.summary(), **data, "manifest": manifest})
         return
     _show_head(record)
@@ -161,6 +163,7 @@ def _show_head(record: Record) -> None:
         ("parent", _parent_in_words(record)),
         ("device", (read_json(record.directory.manifest) or {}).get("device")),
         *record.declared.items(),
+        *(("callback", f"{name}: {trouble}") for name, trouble in _troubles(record)),
         ("directory", row["directory"]),
     ])  # fmt: skip
     failure = result.get("failure")
@@ -168,6 +171,11 @@ def _show_head(record: Record) -> None:
         click.echo(f"failure    {failure['kind']}: {failure['message']}")
         for line in (failure["traceback"] or failure["log_tail"]).rstrip().splitlines()[-10:]:
             click.echo(f"  {line}")
+
+
+def _troubles(record: Record) -> list[tuple[str, str]]:
+    """Return (callback, what went wrong), each once: a resumed run may tell it again."""
+    return list(dict.fromkeys(callback_troubles(read_lines(record.directory.events))))
 
 
 def _parent_in_words(record: Record) -> str | None:

@@ -30,7 +30,10 @@ NO_SEED = -1
 
 
 class RowLog:
-    """Writes the rows of one environment. Who fills them sets `columns` once, then asks `start` or `row` for each one."""
+    """Writes the rows of one environment. Who fills them sets `columns` once, then asks `start` or `row` for each one.
+
+    `rows` are those that wait to be written; up to `limit`, the next one may be taken by counting `rows` up.
+    """
 
     def __init__(self, folder: Path, chunk_rows: int, flush_seconds: float) -> None:
         self.columns: dict[str, Array] = {}
@@ -42,7 +45,7 @@ class RowLog:
         chunks = chunks_of(folder)
         self._base = chunks[-1].end if chunks else 0  # a resumed run says where it goes on; if not, nothing is lost
         self._episode = -1
-        self._capacity = self._limit = self._rows = 0
+        self._capacity = self.limit = self.rows = 0
         self._starts: list[tuple[int, int, int]] = []
         self._written_at = time.monotonic()
 
@@ -51,7 +54,7 @@ class RowLog:
         size = sum(np.dtype(kind).itemsize * int(np.prod(shape, dtype=np.int64)) for kind, shape in columns.values())
         self._capacity = max(_MIN_ROWS, min(self._chunk_rows, CHUNK_BYTES // max(1, size)))
         self.columns = {name: np.zeros((self._capacity, *shape), kind) for name, (kind, shape) in columns.items()}
-        self._limit = min(self._capacity, _LOOK_EVERY)
+        self.limit = min(self._capacity, _LOOK_EVERY)
 
     def add_column(self, name: str, kind: Any, shape: tuple[int, ...]) -> None:
         """Make room for one more column; in the rows so far there was nothing of it."""
@@ -59,15 +62,15 @@ class RowLog:
 
     def row(self) -> int:
         """Return the place of the next row in the columns."""
-        if self._rows >= self._limit:
+        if self.rows >= self.limit:
             self._look()
-        row = self._rows
-        self._rows = row + 1
+        row = self.rows
+        self.rows = row + 1
         return row
 
     def start(self, seed: int | None, *, goes_on: bool = False) -> int:
         """Return the place of a row with which an episode begins, or goes on after a lost life."""
-        if self._starts and self._starts[-1][0] == self._rows - 1:  # reset twice: nothing was done in between
+        if self._starts and self._starts[-1][0] == self.rows - 1:  # reset twice: nothing was done in between
             self._episode = self._starts[-1][2] - 1
             self.drop_row()
         row = self.row()
@@ -77,12 +80,12 @@ class RowLog:
 
     def drop_row(self) -> None:
         """Take back the last row: what belongs into it could not be had."""
-        self._rows -= 1
-        self._starts = [start for start in self._starts if start[0] < self._rows]
+        self.rows -= 1
+        self._starts = [start for start in self._starts if start[0] < self.rows]
 
     def take_back_start(self) -> None:
         """Forget the episode that was begun last: nothing was done in it."""
-        if self._starts and self._starts[-1][0] == self._rows - 1:
+        if self._starts and self._starts[-1][0] == self.rows - 1:
             self.drop_row()
         self._episode -= 1
 
@@ -115,25 +118,25 @@ class RowLog:
 
     def flush(self) -> None:
         """Write the rows that there are."""
-        if self._rows:
-            path = self._folder / f"{self._base:012d}-{self._base + self._rows:012d}.npz"
+        if self.rows:
+            path = self._folder / f"{self._base:012d}-{self._base + self.rows:012d}.npz"
             starts = np.array(self._starts, np.int64).reshape(-1, 3)
             marks = {_STARTS: starts[:, 0], _SEEDS: starts[:, 1], _EPISODES: starts[:, 2]}
-            _write_arrays(path, {**{name: column[: self._rows] for name, column in self.columns.items()}, **marks})
-            self._base += self._rows
+            _write_arrays(path, {**{name: column[: self.rows] for name, column in self.columns.items()}, **marks})
+            self._base += self.rows
         self._forget()
 
     def _forget(self) -> None:
-        self._rows = 0
-        self._limit = min(len(next(iter(self.columns.values()))), _LOOK_EVERY) if self.columns else 0
+        self.rows = 0
+        self.limit = min(len(next(iter(self.columns.values()))), _LOOK_EVERY) if self.columns else 0
         self._starts = []
         self._written_at = time.monotonic()
 
     def _look(self) -> None:
         """Write when there is no more room, or it is time to."""
-        if self._rows >= self._capacity or time.monotonic() - self._written_at >= self._flush_seconds:
+        if self.rows >= self._capacity or time.monotonic() - self._written_at >= self._flush_seconds:
             self.flush()
-        self._limit = min(self._capacity, self._rows + _LOOK_EVERY)
+        self.limit = min(self._capacity, self.rows + _LOOK_EVERY)
 
     def _sweep(self) -> None:
         for path in self._folder.glob(".*.partial"):  # of a process that was killed

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -16,9 +17,9 @@ from rlctl.errors import ExitCode
 from rlctl.events import Failure, Progress, Result, RunInfo
 from rlctl.launch.executor import Executor, Task
 from rlctl.runs.directory import RunDirectory, files_of
-from rlctl.runs.files import read_json, write_json
+from rlctl.runs.files import LineReader, read_json, write_json
 from rlctl.worker.dispatch import Dispatcher
-from rlctl.worker.eventlog import append_event
+from rlctl.worker.eventlog import append_event, callback_troubles
 from rlctl.worker.relay import RelayReader
 from rlctl.worker.status import close_status, finite
 
@@ -69,6 +70,7 @@ class Supervisor:
     _deadline: float | None = None
     _received: list[int] = attrs.field(factory=list)
     _relay: RelayReader = attrs.field(init=False)
+    _events: LineReader = attrs.field(init=False)
 
     def run(self, task: Task) -> Result:
         """Place the task, follow it to its end and return how it ended. One signal stops it, a second one kills it."""
@@ -86,6 +88,8 @@ class Supervisor:
 
     def begin(self, task: Task) -> None:
         """Place the task. Raises OSError when it cannot be started."""
+        self._events = LineReader(self.directory.events)
+        deque(self._events.read(), maxlen=0)  # those of the run before it was resumed have been told
         self._relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
         self._handle = self.executor.submit(task)
 
@@ -99,6 +103,8 @@ class Supervisor:
         if self.relayed:
             self._relay.replay()
         self._tell_progress()
+        for name, trouble in callback_troubles(self._events.read()):
+            self.report(f"callback {name}: {trouble}")
         if code is not None:
             self.executor.kill(self._handle)  # what the worker started must not outlive it
             return code

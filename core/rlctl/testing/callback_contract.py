@@ -24,7 +24,7 @@ from rlctl.worker.dispatch import Dispatcher
 BY_PROCESS = {
     Process.WORKER: {
         "rlctl_training_started", "rlctl_step", "rlctl_episode_ended", "rlctl_metrics", "rlctl_safe_point",
-        "rlctl_should_stop", "rlctl_training_ended",
+        "rlctl_checkpoint_due", "rlctl_checkpoint_saved", "rlctl_should_stop", "rlctl_training_ended",
     },
     Process.HOST: {"rlctl_status_changed", "rlctl_run_ended"},
 }  # fmt: skip

@@ -37,18 +37,18 @@ class Dispatcher:
 
     def call(self, hook: str, **arguments: Any) -> None:
         """Call every implementation of `hook`, in order of registration."""
-        for name, function, names in tuple(self._of(hook)):
+        for name, function, names in self._of(hook):
             try:
-                function(*[arguments[argument] for argument in names])
+                function(*map(arguments.__getitem__, names))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a callback may raise anything
                 self._drop(name)
                 self._on_failure(name, hook, error)
 
     def first(self, hook: str, **arguments: Any) -> tuple[str, Any] | None:
         """Return (callback's name, answer) of the first implementation of `hook` that does not answer None."""
-        for name, function, names in tuple(self._of(hook)):
+        for name, function, names in self._of(hook):
             try:
-                answer = function(*[arguments[argument] for argument in names])
+                answer = function(*map(arguments.__getitem__, names))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a callback may raise anything
                 self._drop(name)
                 self._on_failure(name, hook, error)
@@ -58,12 +58,14 @@ class Dispatcher:
         return None
 
     def _of(self, hook: str) -> list[Implementation]:
-        if hook not in self._implementations:
+        known = self._implementations.get(hook)
+        if known is None:  # the list is replaced where an object is dropped, never changed: a loop over it goes on
             found = getattr(self._manager.hook, hook).get_hookimpls()
             # In order of registration (a stable sort), but for those that ask to be first or last.
             found = sorted(found, key=lambda impl: impl.trylast - impl.tryfirst)
-            self._implementations[hook] = [(impl.plugin_name, impl.function, tuple(impl.argnames)) for impl in found]
-        return self._implementations[hook]
+            known = [(impl.plugin_name, impl.function, tuple(impl.argnames)) for impl in found]
+            self._implementations[hook] = known
+        return known
 
     def _drop(self, name: str) -> None:
         self._manager.unregister(name=name)

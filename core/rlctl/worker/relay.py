@@ -33,6 +33,7 @@ RELAYED = (
     "rlctl_episode_ended",
     "rlctl_stage_changed",
     "rlctl_metrics",
+    "rlctl_checkpoint_due",
     "rlctl_checkpoint_saved",
     "rlctl_evaluation_ended",
     "rlctl_training_ended",
@@ -68,6 +69,10 @@ class RelayWriter:
         self._write("rlctl_metrics", metrics.to_json() | {"seconds": metrics.seconds})
 
     @hookimpl
+    def rlctl_checkpoint_due(self, progress: Progress) -> None:
+        self._write("rlctl_checkpoint_due", attrs.asdict(progress))
+
+    @hookimpl
     def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:
         self._write("rlctl_checkpoint_saved", {**attrs.asdict(checkpoint), "path": str(checkpoint.path)})
 
@@ -98,6 +103,32 @@ def wanted_by(dispatcher: Dispatcher) -> list[str]:
     return sorted(wanted)
 
 
+def _progress(data: dict[str, Any]) -> Progress:
+    return Progress(**restored(data))
+
+
+def _checkpoint(data: dict[str, Any]) -> CheckpointSaved:
+    return CheckpointSaved(**{**data, "path": Path(data["path"])})
+
+
+def _result(data: dict[str, Any]) -> Result:
+    data = restored(data)
+    failure = data.pop("failure", None)
+    return Result(**data, failure=Failure(**failure) if failure else None)
+
+
+_ARGUMENTS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "rlctl_episode_ended": ("episode", Episode.from_json),
+    "rlctl_stage_changed": ("stage", lambda data: StageChanged(**data)),
+    "rlctl_metrics": ("metrics", Metrics.from_json),
+    "rlctl_checkpoint_due": ("progress", _progress),
+    "rlctl_checkpoint_saved": ("checkpoint", _checkpoint),
+    "rlctl_evaluation_ended": ("evaluation", Evaluation.from_json),
+    "rlctl_training_ended": ("result", _result),
+}
+"""The argument of a hook, and what makes it of a line's data."""
+
+
 class RelayReader:
     """Replays what a worker relayed on the objects of a dispatcher; `should_stop` is told a reason when one wants an end."""
 
@@ -115,21 +146,10 @@ class RelayReader:
             if hook == "rlctl_training_started":
                 self._dispatcher.call(hook, run=self._info)
             elif hook == "rlctl_step":
-                self._step(Progress(**restored(data)))
-            elif hook == "rlctl_episode_ended":
-                self._dispatcher.call(hook, episode=Episode.from_json(data))
-            elif hook == "rlctl_stage_changed":
-                self._dispatcher.call(hook, stage=StageChanged(**data))
-            elif hook == "rlctl_metrics":
-                self._dispatcher.call(hook, metrics=Metrics.from_json(data))
-            elif hook == "rlctl_checkpoint_saved":
-                self._dispatcher.call(hook, checkpoint=CheckpointSaved(**{**data, "path": Path(data["path"])}))
-            elif hook == "rlctl_evaluation_ended":
-                self._dispatcher.call(hook, evaluation=Evaluation.from_json(data))
-            elif hook == "rlctl_training_ended":
-                data = restored(data)
-                failure = data.pop("failure", None)
-                self._dispatcher.call(hook, result=Result(**data, failure=Failure(**failure) if failure else None))
+                self._step(_progress(data))
+            else:
+                name, made_of = _ARGUMENTS[hook]
+                self._dispatcher.call(hook, **{name: made_of(data)})
 
     def _step(self, progress: Progress) -> None:
         self._dispatcher.call("rlctl_step", progress=progress)

@@ -62,6 +62,8 @@ class SafePoints:
         if self.saver is None:
             return None
         progress = self._run.progress()
+        if self.state is not None and self.saver.saved_at(progress.step) is None:
+            self._dispatcher.call("rlctl_checkpoint_due", progress=progress)
         returns = [value if math.isfinite(value) else repr(value) for value in self._run.last_returns]
         counters: dict[str, Any] = {"step": progress.step, "episodes": progress.episodes, "returns": returns}
         counters |= self._run.curriculum.counters()

@@ -97,9 +97,13 @@ class Transitions(_Recorder):
         try:
             self._ends[row] = 0
             if self.sees_observations:
-                self._widen(OBSERVATIONS, observation)
-                self._put(OBSERVATIONS, row, observation)
                 self._rewards[row] = 0.0
+                column = self._observation_column
+                if column is not None and getattr(observation, "dtype", None) == column.dtype:
+                    column[row] = observation
+                else:
+                    self._widen(OBSERVATIONS, observation)
+                    self._put(OBSERVATIONS, row, observation)
             if self._infos:
                 self._put_infos(row, info)
         except BaseException:
@@ -110,7 +114,12 @@ class Transitions(_Recorder):
         self, action: Any, observation: Any, reward: Any, terminated: bool, truncated: bool, info: Mapping[str, Any]
     ) -> None:
         """Write down a step."""
-        row = self._log.row()
+        log = self._log
+        row = log.rows
+        if row < log.limit:
+            log.rows = row + 1  # what `row` does, without the call: this is the hot path
+        else:
+            row = log.row()
         try:
             if self._action_column is not None and self._is_checked:
                 self._action_column[row] = action

@@ -13,16 +13,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from rlctl import CheckpointSaved, Episode, Metrics, Result, RunInfo, hookimpl
+from rlctl_callbacks.event_file import EventFile
 from rlctl_callbacks.resuming import Ledger
 
 _SUMMARIES = ("episode/", "evaluation/")
 """Metrics whose names begin so sum something up already: they are written at once, and as they are."""
-
-_QUEUE = 1000
-"""Events that the writer's own thread may be behind, before the training waits for it."""
 
 
 class TensorBoardBasic:
@@ -34,10 +31,10 @@ class TensorBoardBasic:
         resumed = self._ledger.resumed
         if resumed is not None:
             _cut_back(self._folder, (resumed.noted or {}).get("bytes"))
-        self._writer = EventFileWriter(str(self._folder), max_queue_size=_QUEUE, flush_secs=flush_seconds)
+        self._file = EventFile(self._folder, flush_seconds)
         if resumed is not None:  # who reads along has points that are not there any more
             start = SessionLog(status=SessionLog.START)
-            self._writer.add_event(Event(wall_time=time.time(), step=resumed.step + 1, session_log=start))
+            self._file.add(Event(wall_time=time.time(), step=resumed.step + 1, session_log=start))
 
     @hookimpl
     def rlctl_episode_ended(self, episode: Episode) -> None:
@@ -56,19 +53,18 @@ class TensorBoardBasic:
     @hookimpl
     def rlctl_training_ended(self, result: Result) -> None:
         self.flush()
-        self._writer.close()
+        self._file.close()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Hand scalars to the writer's thread."""
-        summary = Summary(value=[Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
-        self._add(step, summary)
+        """Hand scalars to the file's thread."""
+        self._file.add_scalars(step, {tag: float(value) for tag, value in values.items()})
 
     def flush(self) -> None:
-        """Wait until all that was handed over is in the file."""
-        self._writer.flush()
+        """Have all that was handed over in the file."""
+        self._file.flush()
 
     def _add(self, step: int, summary: Summary) -> None:
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._file.add(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 class TensorBoard(TensorBoardBasic):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import netrc
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rlctl import RunInfo
@@ -79,7 +80,7 @@ class WandbLibrary:
         import wandb
 
         for row in rows:
-            films = {name: wandb.Video(str(path), format=path.suffix[1:]) for name, path in row.films.items()}
+            films = {name: wandb.Video(str(path), format=_kind(path)) for name, path in row.films.items()}
             self._step = max(self._step, row.step)  # W&B takes no earlier one
             self._page.log({"step": row.step, **row.values, **films}, step=self._step)
         self._mark.save(step=self._step)
@@ -87,3 +88,8 @@ class WandbLibrary:
     def close(self, status: str, summary: Mapping[str, float]) -> None:
         self._page.summary.update({f"result/{name}": value for name, value in summary.items()})
         self._page.finish(exit_code=1 if status == "failed" else 0)
+
+
+def _kind(film: Path) -> Any:
+    """Return what W&B calls the kind of a film: mp4 or gif, as its name ends."""
+    return film.suffix[1:]

@@ -21,6 +21,7 @@ from rlctl.torch.devices import limit_threads, resolve_device
 from rlctl_sb3.algorithms import ALGORITHMS, MASKED
 from rlctl_sb3.environments import make_environments
 from rlctl_sb3.monitor_files import MonitorFiles
+from rlctl_sb3.q_values import mean_q_value
 from rlctl_sb3.replay_buffers import require_goals
 from rlctl_sb3.signatures import constructor_parameters
 from rlctl_sb3.state import OF_ARS, PROGRESS, Sb3State
@@ -63,7 +64,7 @@ class Sb3Worker:
         device = str(resolve_device(run.device))
         run.use_device(device)
         model = algorithm(env=envs, seed=run.seed, device=device, verbose=0, **arguments)
-        model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run)]))
+        model.set_logger(Logger(folder=None, output_formats=[_RunWriter(run, model)]))
         if run.total_episodes is not None:
             _lay_schedules_over_episodes(model, run)
         with_replay_buffer = run.info.config["checkpoint"]["replay_buffer"]
@@ -164,15 +165,22 @@ class _Stopped(Exception):
 
 
 class _RunWriter(KVWriter):
-    """Takes what SB3 logs: each of its tags under backend/, those that rlctl has a name for under that, too."""
+    """Takes what SB3 logs: each of its tags under backend/, those that rlctl has a name for under that, too.
 
-    def __init__(self, run: Run) -> None:
+    With it goes a Q-value, of which SB3 logs none, where there is one and something was learned since the last time.
+    """
+
+    def __init__(self, run: Run, model: BaseAlgorithm) -> None:
         self._run = run
+        self._model = model
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
         numbers = {tag: value for tag, value in key_values.items() if isinstance(value, (int, float, np.number))}
         values = {f"backend/{tag}": float(value) for tag, value in numbers.items()}
         values |= {_CANONICAL[tag]: float(value) for tag, value in numbers.items() if tag in _CANONICAL}
+        value = mean_q_value(self._model) if "train/n_updates" in numbers else None
+        if value is not None:
+            values["train/q_value"] = value
         self._run.record_metrics(values, step=step)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Our callbacks keep what every callback promises."""
 
+from rlctl import RunConfig
 from rlctl.testing import CallbackContract
 
 
@@ -48,3 +49,51 @@ class TestEmpty(CallbackContract):
 
     callback = "empty"
     implements_nothing = True
+
+
+class _SeesSteps(CallbackContract):
+    """What looks at steps or borrows the policy needs a worker that shows them, which the contract's toy does not."""
+
+    __test__ = False
+    test_it_lives_through_a_run_that_diverges = None
+    """It is the toy that diverges on demand; what is not finite reaches these callbacks in no other way."""
+
+    def _config(self, *, nan: bool) -> RunConfig:
+        return RunConfig(
+            worker="dqn",
+            env={"id": "CartPole-v1", "kwargs": {"render_mode": "rgb_array"}},
+            total_timesteps=200,
+            hyperparameters={"learning_starts": 50, "batch_size": 32},
+            callbacks={"progress": False, self.callback: dict(self.options)},
+        )
+
+
+class TestTransitions(_SeesSteps):
+    """Each step as arrays."""
+
+    __test__ = True
+    callback = "transitions"
+    options = {"chunk_steps": 64}
+
+
+class TestActions(_SeesSteps):
+    """The actions alone."""
+
+    __test__ = True
+    callback = "actions"
+
+
+class TestFrames(_SeesSteps):
+    """Pictures of episodes."""
+
+    __test__ = True
+    callback = "frames"
+    options = {"every_episodes": 4}
+
+
+class TestVideo(_SeesSteps):
+    """Films of the policy."""
+
+    __test__ = True
+    callback = "video"
+    options = {"every_steps": 100, "max_steps": 20}

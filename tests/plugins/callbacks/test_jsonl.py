@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,12 +110,64 @@ def test_finite_numbers_whose_sum_is_not_are_left_as_they_are(info):
     assert "nonfinite" not in line
 
 
-def test_a_line_is_in_the_file_at_once(info):
-    """Each line is handed to the system when it is written: a kill costs no earlier one."""
+REPORT_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from rlctl import Episode
+from rlctl.testing import fake_run
+from rlctl_callbacks.jsonl import WRITE_EVERY, JsonLines
+
+info = fake_run(Path(sys.argv[1])).info
+callback = JsonLines(info)
+for index in range(1000):
+    callback.rlctl_episode_ended(Episode(index=index, step=index, episode_return=1.0, length=1))
+time.sleep(10 * WRITE_EVERY)
+print(info.directory, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_kill_costs_no_line_that_is_older_than_the_interval(tmp_path):
+    """Of a process that reported, then nothing for a while, and was killed, all lines are in the file, and whole."""
+    process = subprocess.Popen([sys.executable, "-c", REPORT_AND_WAIT, tmp_path], stdout=subprocess.PIPE, text=True)
+    directory = Path(process.stdout.readline().strip())
+    process.kill()
+    process.communicate()
+    assert [line["episode"] for line in strict_lines(directory / "episodes.jsonl")] == list(range(1000))
+
+
+def test_all_is_in_the_files_before_a_checkpoint(info):
+    """How long the files are is part of a checkpoint, so nothing may wait then."""
     callback = JsonLines(info)
-    callback.rlctl_episode_ended(Episode(index=0, step=1, episode_return=1.0, length=1))
-    assert len(strict_lines(info.directory / "episodes.jsonl")) == 1
+    for index in range(100):
+        callback.rlctl_episode_ended(Episode(index=index, step=index, episode_return=1.0, length=1))
+        callback.rlctl_metrics(Metrics(step=index, seconds=0.1, values={"train/loss": 0.5}))
+    callback.rlctl_checkpoint_due()
+    assert len(strict_lines(info.directory / "episodes.jsonl")) == 100
+    assert len(strict_lines(info.directory / "metrics.jsonl")) == 100
     callback.rlctl_training_ended(END)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without a disk that is always full")
+def test_a_full_disk_is_raised_where_it_is_reported(info):
+    """What goes wrong while lines are written is raised by the next report, so that the run says so."""
+    (info.directory / "metrics.jsonl").symlink_to("/dev/full")
+    callback = JsonLines(info)
+    report = Metrics(step=1, seconds=0.1, values={"train/loss": 0.5})
+    callback.rlctl_metrics(report)
+    callback._thread._thread.join(10)
+    with pytest.raises(OSError, match="No space left"):
+        callback.rlctl_metrics(report)
+
+
+def test_a_number_counts_as_it_was_when_it_was_reported(info):
+    """A tensor that is changed in place after the report is in the file as it was."""
+    callback, loss = JsonLines(info), torch.tensor(1.0)
+    callback.rlctl_metrics(Metrics(step=1, seconds=0.5, values={"train/loss": loss}))
+    loss += 1
+    callback.rlctl_training_ended(END)
+    (line,) = strict_lines(info.directory / "metrics.jsonl")
+    assert line["values"] == {"train/loss": 1.0}
 
 
 def test_both_files_are_there_from_the_start(info):

@@ -6,7 +6,7 @@ import threading
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlctl import CheckpointSaved, RunConfig, resume, run
+from rlctl import CheckpointSaved, RunConfig, load_transitions, resume, run
 from rlctl.runs.files import read_json, write_json
 from rlctl.testing import fake_run
 from rlctl_callbacks.resuming import Ledger
@@ -98,3 +98,21 @@ def test_notes_of_what_is_no_more_are_forgotten(tmp_path):
     resumed = Ledger(info, "mine").resumed
     assert (resumed.step, resumed.noted) == (20, {"rows": 20})
     assert "hash 30" not in (info.directory / "logs" / "mine-positions.jsonl").read_text()
+
+
+def test_steps_after_an_earlier_checkpoint_are_kept(tmp_path):
+    """Back to an earlier checkpoint: the run has each step once, and what it had recorded until then can still be read."""
+    config = RunConfig(
+        worker="dqn",
+        total_timesteps=300,
+        hyperparameters={"learning_starts": 50, "batch_size": 32},
+        checkpoint={"every_steps": 100},
+        callbacks={"progress": False, "transitions": {}},
+    )
+    begun = run(config, runs_dir=tmp_path)
+    before = [item.actions.tolist() for item in load_transitions(begun)]
+    resumed = resume(begun.directory, checkpoint="100", total_timesteps=200)
+    kept = list(load_transitions(begun.directory / "abandoned" / "001"))
+    assert [item.actions.tolist() for item in kept] == before
+    assert sum(map(len, kept)) == 300
+    assert sum(map(len, load_transitions(resumed))) == 200

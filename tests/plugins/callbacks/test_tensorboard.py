@@ -1,5 +1,6 @@
 """`tensorboard`: what was reported is read back by TensorBoard's own loader."""
 
+import io
 import math
 import os
 import signal
@@ -7,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from rlctl import Episode, Metrics, Result
 from rlctl.testing import fake_run
+from rlctl_callbacks.event_file import as_records
 from rlctl_callbacks.tensorboard import TensorBoard, TensorBoardBasic
 
 
@@ -110,7 +113,7 @@ def test_what_sums_up_is_written_at_once(info):
     callback.rlctl_episode_ended(Episode(index=1, step=2, episode_return=2.0, length=1))
     callback.rlctl_metrics(Metrics(step=2, seconds=0.1, values={"evaluation/return_mean": 5.0, "train/loss": 1.0}))
     callback.log(3, {"mine": 4.0}, force=True)
-    callback._writer.flush()
+    callback._file.flush()
     expected = {"episode/return": [(1, 1.0), (2, 2.0)], "evaluation/return_mean": [(2, 5.0)], "mine": [(3, 4.0)]}
     found = scalars(info.directory)
     assert {tag: found[tag] for tag in expected} == expected
@@ -170,3 +173,13 @@ def test_it_needs_neither_torch_nor_tensorflow():
     program = f"import sys, rlctl_callbacks.tensorboard; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_records_are_those_of_tensorboards_own_writer():
+    """A block of records of many lengths is, byte for byte, what the package's writer makes of them one by one."""
+    data = [bytes(range(length)) for length in (0, 1, *[59, 60] * 20, 200)]
+    theirs = io.BytesIO()
+    writer = RecordWriter(theirs)
+    for item in data:
+        writer.write(item)
+    assert as_records(data) == theirs.getvalue()

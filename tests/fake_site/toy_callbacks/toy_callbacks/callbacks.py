@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from rlctl import CheckpointSaved, Episode, Evaluation, Metrics, Progress, Result, RunInfo, StageChanged, hookimpl
+from rlctl.worker.eventlog import append_event
 
 
 class Recorder:
@@ -39,6 +40,10 @@ class Recorder:
     @hookimpl
     def rlctl_metrics(self, metrics: Metrics) -> None:
         self._write("rlctl_metrics", step=metrics.step, names=sorted(metrics.values))
+
+    @hookimpl
+    def rlctl_checkpoint_due(self, progress: Progress) -> None:
+        self._write("rlctl_checkpoint_due", step=progress.step)
 
     @hookimpl
     def rlctl_checkpoint_saved(self, checkpoint: CheckpointSaved) -> None:
@@ -96,6 +101,18 @@ class Stopper:
     @hookimpl
     def rlctl_should_stop(self, progress: Progress) -> str | None:
         return f"seen step {progress.step}" if progress.step >= self._at else None
+
+
+class Troubled:
+    """Says that its service cannot be reached, as those of rlctl-callbacks do, in two lines."""
+
+    def __init__(self, run: RunInfo) -> None:
+        self._events = run.directory / "events.jsonl"
+
+    @hookimpl
+    def rlctl_training_started(self) -> None:
+        message = "cannot begin:\nno server. The training goes on."
+        append_event(self._events, "callback_trouble", callback="troubled", message=message)
 
 
 def unmakeable(run: RunInfo) -> object:

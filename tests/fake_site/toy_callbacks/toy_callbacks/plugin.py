@@ -31,6 +31,7 @@ def rlctl_callbacks() -> list[CallbackDescriptor]:
             process=host,
         ),
         CallbackDescriptor(name="stopper", summary="ends the run", factory=f"{module}:Stopper", options=(AT,)),
+        CallbackDescriptor(name="troubled", summary="tells of trouble", factory=f"{module}:Troubled"),
         CallbackDescriptor(name="unmakeable", summary="cannot be made", factory=f"{module}:unmakeable"),
         CallbackDescriptor(name="misspelt", summary="has a misspelt hook", factory=f"{module}:Misspelt"),
     ]
