@@ -1,7 +1,8 @@
 """What the callback `transitions` costs a step of CartPole: the same steps with and without it, in turns, in this process.
 
-It is CPU time that is taken, so that a machine with other things to do does not count them. Turns are short, a chunk each, as
-the speed of a machine that is shared changes within seconds.
+It is CPU time that is taken, so that a machine with other things to do does not count them. Turns are a few milliseconds, as
+the speed of a machine that is shared changes within seconds; the turns of a whole chunk, which is compressed and written at
+its end, make a pair.
 """
 
 from __future__ import annotations
@@ -9,28 +10,24 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import pinned, spread
 
 STEPS = 8_192
-"""Steps of a turn: a whole chunk, which is compressed and written within it."""
-_TURNS = 20
-"""Pairs of turns in a round."""
+"""Steps of a pair: a whole chunk."""
+_TURN = 512
+_PAIRS = 20
+"""Pairs in a round."""
 LIMIT_US = 5.0
 
 
 def measure(rounds: int) -> dict[str, Any]:
     """Return microseconds a step without and with the callback, pair by pair, and their differences."""
-    rows = []
     with tempfile.TemporaryDirectory() as folder, pinned():
-        for index in range(rounds * _TURNS):
-            place = Path(folder) / str(index)
-            sides = {"bare": None, "recorded": place}
-            order = reversed(sides) if index % 2 else sides
-            seconds = {name: _seconds(sides[name]) for name in order}
-            rows.append({name: seconds[name] / STEPS * 1e6 for name in sides})
+        rows = [_pair(Path(folder) / str(index), index) for index in range(rounds * _PAIRS)]
     costs = [row["recorded"] - row["bare"] for row in rows]
     return {"rows": rows, "costs_us": costs, "cost_us": statistics.median(costs), "limit_us": LIMIT_US}
 
@@ -43,8 +40,22 @@ def report(result: dict[str, Any]) -> None:
     print(f"  difference {spread(result['costs_us'])} (limit: median {LIMIT_US:g})")
 
 
-def _seconds(folder: Path | None) -> float:
-    """Return the CPU seconds that the steps take, those in which chunks are written included."""
+def _pair(folder: Path, seed: int) -> dict[str, float]:
+    """Return microseconds a step of both sides, over one chunk; closing, which writes it, counts."""
+    envs = {"bare": _env(None, seed), "recorded": _env(folder, seed)}
+    seconds = dict.fromkeys(envs, 0.0)
+    actions = [envs["bare"].action_space.sample() for _ in range(_TURN)]
+    for turn in range(STEPS // _TURN):
+        for name in reversed(envs) if turn % 2 else envs:
+            seconds[name] += _stepped(envs[name], actions)
+    for name, env in envs.items():
+        start = time.process_time()
+        env.close()
+        seconds[name] += time.process_time() - start
+    return {name: value / STEPS * 1e6 for name, value in seconds.items()}
+
+
+def _env(folder: Path | None, seed: int) -> Any:
     import gymnasium
 
     from rlctl.gym.observing import observed
@@ -53,16 +64,19 @@ def _seconds(folder: Path | None) -> float:
 
     env: Any = gymnasium.make("CartPole-v1")
     if folder is not None:
-        options = {"chunk_steps": 8192, "flush_seconds": 10.0, "infos": []}
+        options = {"chunk_steps": STEPS, "flush_seconds": 10.0, "infos": []}
         entry_point = "rlctl_callbacks.recording:Transitions"
         env = observed(env, [EnvObserver("transitions", entry_point, fake_run(folder).info, options)], 0)
-    env.action_space.seed(1)
-    actions = [env.action_space.sample() for _ in range(STEPS)]
-    env.reset(seed=1)
+    env.action_space.seed(seed)
+    env.reset(seed=seed)
+    return env
+
+
+def _stepped(env: Any, actions: Sequence[Any]) -> float:
+    """Return the CPU seconds that these actions take, with the resets in between."""
     start = time.process_time()
     for action in actions:
         _, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             env.reset()
-    env.close()
     return time.process_time() - start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -41,6 +42,20 @@ def test_episodes_that_cross_chunks_come_back_whole(tmp_path):
     log.flush()
     assert len(chunks_of(tmp_path)) == 4
     assert read(tmp_path) == [(0, 7, list(range(50))), (1, None, [50, 51, 52])]
+
+
+def test_only_what_gets_smaller_is_compressed(tmp_path):
+    """A column of zeros takes next to nothing; one of random digits is kept as it is, which costs no time."""
+    log = RowLog(tmp_path, 4096, 1000.0)
+    log.allocate({"zeros": (np.float64, ()), "random": (np.float64, ())})
+    log.start(None)
+    log.rows = 4000
+    log.columns["random"][:] = np.random.default_rng(1).random(4096)
+    log.flush()
+    with zipfile.ZipFile(chunks_of(tmp_path)[0].path) as archive:
+        sizes = {item.filename: (item.compress_size, item.file_size) for item in archive.infolist()}
+    assert sizes["zeros.npy"][0] < 1000
+    assert sizes["random.npy"][0] == sizes["random.npy"][1]
 
 
 def test_a_lost_life_does_not_begin_another_episode(tmp_path):

@@ -28,7 +28,9 @@ def seed_env(env: Any, seed: int | None = None) -> list[int | None]:
 
 
 def _take_seed(env: Any) -> int | None:
-    seed: int | None = env.unwrapped.__dict__.pop(_SEED, None)
+    seed: int | None = getattr(env.unwrapped, _SEED, None)
+    if seed is not None:
+        delattr(env.unwrapped, _SEED)
     return seed
 
 
