@@ -55,7 +55,7 @@ def main() -> None:
             results[name] = measured()
             report(results[name])
     if "logging" in options.what:
-        results["logging"] = logging.measure(options.rounds, max(500, 10_000 // options.shrink))
+        results["logging"] = logging.measure(options.rounds, max(8_000, 60_000 // options.shrink))
         logging.report(results["logging"])
     cases = overhead.sb3_cases() if "sb3" in options.what else []
     if "cleanrl" in options.what:

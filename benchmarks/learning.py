@@ -152,14 +152,22 @@ def _measured(name: str, case: Case, system: str, seed: int) -> dict[str, Any]:
         start = time.perf_counter()
         _call(folder, "run", *run, "--run-id", "it")
         seconds = time.perf_counter() - start
+        late = _late_return(Path(folder) / "runs" / "it", case.steps)
         answer = json.loads(_call(folder, "evaluate", "it", "--episodes", str(EPISODES), "--json"))
     returns = answer["evaluations"][0]["returns"]
     print(f"{name}: {system}, seed {seed}: {np.mean(returns):.1f} after {seconds:.0f} s", flush=True)
     return {
-        "case": name, "system": system, "seed": seed, "returns": returns, "seconds": round(seconds, 1),
+        "case": name, "system": system, "seed": seed, "returns": returns, "late_return": late, "seconds": round(seconds, 1),
         "command": "rlctl run " + " ".join(run), "date": time.strftime("%Y-%m-%d"),
         "versions": {package: version(package) for package in ("rlctl", "torch", "gymnasium", "stable-baselines3")},
     }  # fmt: skip
+
+
+def _late_return(run: Path, steps: int) -> float | None:
+    """Return the mean return of the training's episodes that ended in its last fifth, exploration included."""
+    episodes = [json.loads(line) for line in (run / "episodes.jsonl").read_text(encoding="utf-8").splitlines()]
+    late = [episode["return"] for episode in episodes if episode["step"] > 0.8 * steps]
+    return float(np.mean(late)) if late else None
 
 
 def _said(value: Any) -> str:

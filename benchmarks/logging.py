@@ -30,10 +30,10 @@ _CALLBACKS = {
     "a service in the background": ("background",),
 }
 _BARE = ("jsonlines with json", "jsonlines with orjson", "orjson alone", "torch's SummaryWriter")
-_EARLY = {"learning_starts": 100}
-"""So that nearly all of a short training learns."""
-_PAIRS = 10
-"""Pairs of trainings in a round: short ones, as the speed of a machine that is shared changes within seconds."""
+_SLICE = 500
+"""Steps between two switches of TensorBoard."""
+_PAIRS = 3
+"""Pairs of trainings in a round."""
 
 Side = Callable[[Path], "Cost"]
 
@@ -46,7 +46,7 @@ class Cost:
     all: float
 
 
-def measure(rounds: int, steps: int = 10_000) -> dict[str, Any]:
+def measure(rounds: int, steps: int = 60_000) -> dict[str, Any]:
     """Return microseconds per scalar of each side and round, in turns, and seconds of a DQN with and without TensorBoard.
 
     A report has four scalars. `here_us` is the CPU time of the reporting thread, which the training waits for; `all_us` that of
@@ -63,7 +63,7 @@ def measure(rounds: int, steps: int = 10_000) -> dict[str, Any]:
                     cost = side(Path(folder))
                 here[name].append(cost.here / _REPORTS / len(_SCALARS) * 1e6)
                 everything[name].append(cost.all / _REPORTS / len(_SCALARS) * 1e6)
-        _dqn_pair(500, 0)  # which imports
+        _dqn_pair(5_000, 0)  # which imports
         rows = [_dqn_pair(steps, seed + 1) for seed in range(rounds * _PAIRS)]
     ratios = [row["tensorboard"] / row["without"] for row in rows]
     return {"core": core, "here_us": here, "all_us": everything, "steps": steps, "dqn": rows, "ratios": ratios}
@@ -179,29 +179,74 @@ def _fail(name: str, hook: str, error: BaseException) -> None:
     raise RuntimeError(f"{name} failed in {hook}") from error
 
 
-def _dqn(folder: Path, steps: int, seed: int, *, tensorboard: bool) -> float:
-    """Return the CPU seconds of a DQN on CartPole in this process, until everything is written."""
-    from rlctl_callbacks.tensorboard import TensorBoard
+def _dqn_pair(steps: int, seed: int) -> dict[str, float]:
+    """Return the CPU seconds of two same trainings' slices: those in which TensorBoard was on, and the same ones without it.
+
+    In one training it is on in every other slice, in the second one in the others, so that a machine whose speed changes
+    within seconds is no matter. What is left to write at the end of a training counts.
+    """
+    seconds = {"without": 0.0, "tensorboard": 0.0}
+    for on in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            _dqn(Path(folder), steps, seed, seconds, on=on)
+    return seconds
+
+
+class _Slices:
+    """Switches TensorBoard on and off from slice to slice of a training, and adds up what each kind takes."""
+
+    def __init__(self, run: Any, seconds: dict[str, float], *, on: bool) -> None:
+        from rlctl_callbacks.tensorboard import TensorBoard
+
+        self._tensorboard = TensorBoard(run.info, flush_seconds=3600.0)
+        self._dispatcher = run._dispatcher  # noqa: SLF001 - there is no need elsewhere to switch a callback
+        self._seconds = seconds
+        self._on = on
+        self._start = 0.0
+        self._end_at = _SLICE
+
+    def at(self, step: int) -> None:
+        """Look whether a slice is over; the first one, which imports and opens files, does not count."""
+        if step < self._end_at:
+            return
+        now = time.process_time()
+        if self._start:
+            self._seconds["tensorboard" if self._on else "without"] += now - self._start
+        self._on = not self._on
+        if self._on:
+            self._dispatcher.register("tensorboard", self._tensorboard)
+        else:
+            self._dispatcher._drop("tensorboard")  # noqa: SLF001
+        self._end_at += _SLICE
+        self._start = time.process_time()
+
+    def end(self) -> None:
+        """Write what is left."""
+        start = time.process_time()
+        self._tensorboard.flush()
+        self._seconds["tensorboard"] += time.process_time() - start
+
+
+def _dqn(folder: Path, steps: int, seed: int, seconds: dict[str, float], *, on: bool) -> None:
+    """Train a DQN on CartPole in this process, with CleanRL's hyper-parameters and the default callback."""
+    from rlctl_callbacks.jsonl import JsonLines
     from rlctl_dqn.config import hyperparameters
     from rlctl_dqn.worker import DqnWorker
 
     run = fake_run(
-        folder, parameters=hyperparameters("dqn"), hyperparameters=_EARLY, seed=seed, total_timesteps=steps,
+        folder, parameters=hyperparameters("dqn"), hyperparameters={}, seed=seed, total_timesteps=steps,
         env={"id": "CartPole-v1", "num_envs": 1},
     )  # fmt: skip
     run.info.config["checkpoint"] = {"replay_buffer": True}
-    if tensorboard:
-        run._dispatcher.register("tensorboard", TensorBoard(run.info))  # noqa: SLF001 - as the worker process does
-    start = time.process_time()
+    run._dispatcher.register("jsonl", JsonLines(run.info))  # noqa: SLF001 - as the worker process does
+    slices, advance = _Slices(run, seconds, on=on), run.advance
+
+    def watched_advance(step: int, **options: Any) -> bool:
+        slices.at(step)
+        go_on: bool = advance(step, **options)
+        return go_on
+
+    run.advance = watched_advance
     DqnWorker().train(run)
+    slices.end()
     run._dispatcher.call("rlctl_training_ended", result=Result(status="finished", reason="over"))  # noqa: SLF001
-    return time.process_time() - start
-
-
-def _dqn_pair(steps: int, seed: int) -> dict[str, float]:
-    """Return what a training takes without and with TensorBoard, the one that comes first in turns."""
-    found = {}
-    for name in sorted(("without", "tensorboard"), reverse=bool(seed % 2)):
-        with tempfile.TemporaryDirectory() as folder:
-            found[name] = _dqn(Path(folder), steps, seed, tensorboard=name == "tensorboard")
-    return found
