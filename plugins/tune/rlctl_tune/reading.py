@@ -36,7 +36,7 @@ SWEEP = (
     _parameter("space", ("object",), "What is searched: key of the configuration → range, values or same_as.", required=True),
     _parameter("sampler", ("string",), "Who proposes values.", default="tpe", choices=SAMPLERS),
     _parameter("seed", ("integer",), "Seed of the sampler.", default=0, minimum=0, maximum=SEED_MAXIMUM),
-    _parameter("trials", ("integer",), "How many settings are tried; of a grid by default all.", minimum=1, maximum=LARGEST),
+    _parameter("trials", ("integer", "null"), "How many settings are tried; of a grid by default all.", minimum=1, maximum=LARGEST),
     _parameter("seeds", ("array", "string"), "Seeds of each trial's runs, such as 0..2.", default=[0]),
     _parameter("score", ("string",), "What an evaluation curve is worth: its last value, its mean, its best.", default="last",
                choices=SCORES),
@@ -52,7 +52,9 @@ PRUNER = (
 )  # fmt: skip
 FRESH = (
     _parameter("trials", ("integer",), "So many of the best; 0 for none.", default=3, minimum=0, maximum=1000),
-    _parameter("seeds", ("array", "string"), "Their seeds; by default the five that follow those of the search."),
+    _parameter(
+        "seeds", ("array", "string", "null"), "Their seeds; by default the five that follow those of the search."
+    ),
     _parameter("defaults", ("boolean",), "Train with `run` as it stands, too, to compare.", default=True),
 )
 _ONLY_OF = {"factor": "asha", "after": "median"}

@@ -58,11 +58,8 @@ class Choice:
         )
 
     def value_of(self, label: Value) -> Value:
-        """Return the value that a label stands for; 1 and true are two."""
-        for known, value in zip(self.labels, self.values, strict=True):
-            if known == label and isinstance(known, bool) == isinstance(label, bool):
-                return value
-        raise KeyError(label)
+        """Return the value that a label stands for."""
+        return self.values[self.labels.index(label)]
 
     def edges(self) -> tuple[Value, ...]:
         """Return all values, as any of them may be unsound."""
