@@ -186,9 +186,12 @@ def _show_fresh(fresh: dict[str, Any]) -> None:
     ]
     _table(("WHAT", "SEEDS", "MEAN", "INTERVAL", "IQM"), rows)
     best = fresh["best"]
+    if best["fresh"] is None:
+        click.echo(f"optimism: not known, as trial {best['trial']} has no score for each fresh seed")
+        return
     click.echo(
         f"optimism: trial {best['trial']} scored {_number(best['searched'])} in the search and {_number(best['fresh'])} "
-        f"on fresh seeds, {_number(best['optimism'])} less"
+        f"on fresh seeds: {_number(best['optimism'])} too much"
     )
 
 

@@ -58,7 +58,8 @@ def judged(ready: Ready, best: list[FrozenTrial], store: PlanStore) -> dict[str,
         curves = [curve_of(item.directory.path, ready.every_steps) for item in standings if item.directory is not None]
         scores[name] = [score for score in score_of(curves, ready.sweep.score)[1] if score is not None]
     table = compare({name: values for name, values in scores.items() if values}, _CONFIDENCE)
-    means = {row["group"]: row["mean"] for row in table["groups"]}
+    # One that has failed on a seed is shown with the others it has, and is neither winner nor compared.
+    means = {row["group"]: row["mean"] for row in table["groups"] if row["seeds"] == len(ready.sweep.fresh.seeds)}
     first = best[0]
     searched, found = float(first.value or 0.0), means.get(member_name(first.number))
     trials = [trial for trial in best if member_name(trial.number) in means]

@@ -112,10 +112,10 @@ class SweepHost:
             del going.waiting[0]
             self._begin(going, member)
             return True
-        if self.slots.cpus < 1 or len(self.study.get_trials(deepcopy=False)) >= self.ready.sweep.trials:
-            waiting = any(trial.state.name == "WAITING" for trial in self.study.get_trials(deepcopy=False))
-            if self.slots.cpus < 1 or not waiting:
-                return False
+        trials = self.study.get_trials(deepcopy=False)
+        proposed = any(trial.state.name == "WAITING" for trial in trials)  # a host was killed before it was opened
+        if self.slots.cpus < 1 or (len(trials) >= self.ready.sweep.trials and not proposed):
+            return False
         self._open(ask(self.study, self.ready.sweep), {})
         return True
 

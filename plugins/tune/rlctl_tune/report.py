@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,9 @@ def trials_of(folder: SweepFolder, study: Study) -> list[dict[str, Any]]:
             "best_so_far": best,
             "values": values_of(folder.sweep.space, trial.params) if known else dict(trial.params),
             "scores": trial.user_attrs.get("scores"),
-            "evaluations": {str(step): value for step, value in trial.intermediate_values.items()},
+            "evaluations": {
+                str(step): value if math.isfinite(value) else None for step, value in trial.intermediate_values.items()
+            },
             "said": trial.user_attrs.get("sentence", ""),
         })  # fmt: skip
     return rows

@@ -180,6 +180,32 @@ def test_a_sweep_whose_host_is_killed_goes_on(
         assert [line["type"] for line in read_lines(run.events)].count("training_started") == 2
 
 
+def test_one_ctrl_c_stops_a_sweep_resumable(
+    cli: Cli, site: Site, tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
+    """SIGINT ends the runs with a checkpoint and the host with 75; `resume`, with an executor, goes on in their directories."""
+    site("toy_worker", "toy_executor")
+    write(cli.folder, KILLED.replace("trials: 3", "trials: 1").replace("seeds: 0..1", "seeds: [3]"))  # type: ignore[attr-defined]
+    root = tmp_path / "runs"
+    host = cli.start("sweep", "run", "s.yaml")  # type: ignore[attr-defined]
+    wait_until(lambda: [run for run in runs_of(root) if list(run.path.glob("checkpoints/step-*"))], 100)
+
+    host.send_signal(signal.SIGINT)
+    _, err = host.communicate(timeout=60)
+
+    assert host.returncode == 75, err
+    assert "to go on: rlctl sweep resume s" in err
+    (run,) = runs_of(root)
+    assert state_of(run) == "stopped"
+    assert cli("sweep", "show", "s", "--json").json()["counts"]["open"] == 1
+    resumed = cli("sweep", "resume", "s", "--executor", "toy", "--json")
+    assert resumed.code == 0, resumed.err
+    assert resumed.json()["counts"]["complete"] == 1
+    assert state_of(run) == "finished"
+    assert len(list(tmp_path.rglob("executor.txt"))) == 1, "the other executor has placed it"
+    assert len(runs_of(root)) == 1
+
+
 def test_a_sweep_that_was_changed_needs_another_name(cli: Cli, site: Site, tmp_path: Path) -> None:
     """Trials of two spaces are not one sweep; a failed trial is told, and the exit code is 1 when there is no other."""
     site("toy_worker")
