@@ -32,7 +32,7 @@ def _running(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(short_help="Search settings, and measure the best of them on fresh seeds.")
 def sweep() -> None:
     """Search hyper-parameters, and measure what was found on fresh seeds.
 

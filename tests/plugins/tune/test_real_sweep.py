@@ -10,19 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = sorted((ROOT / "examples" / "sweeps").glob("*.yaml"))
-REAL = """
-run:
-  worker: dqn
-  env: CartPole-v1
-  total_timesteps: 4000
-  evaluation: {every_steps: 2000, episodes: 10}
-  hyperparameters: {learning_starts: 500}
-space:
-  hyperparameters.learning_rate: {values: [2.5e-4, 2.e-3]}
-  hyperparameters.train_frequency: {values: [10, 1]}
-sampler: grid
-fresh: {trials: 1, seeds: 100..102}
-"""
 
 
 @pytest.mark.slow
@@ -30,8 +17,7 @@ fresh: {trials: 1, seeds: 100..102}
 def test_a_sweep_beats_the_defaults_on_fresh_seeds(cli: Callable[..., Any]) -> None:
     """With little time to learn, DQN's learning rate and how often it learns matter, also on seeds that were not searched."""
     pytest.importorskip("torch")
-    (cli.folder / "s.yaml").write_text(REAL)  # type: ignore[attr-defined]
-    outcome = cli("sweep", "run", "s.yaml", "--json", timeout=880)
+    outcome = cli("sweep", "run", ROOT / "examples" / "sweeps" / "dqn_cartpole.yaml", "--json", timeout=880)
     assert outcome.code == 0, outcome.err
     data = outcome.json()
     assert data["counts"]["complete"] == 4
