@@ -18,7 +18,7 @@ from rlctl.parameters import Parameter
 from rlctl.plans.checks import config_problems, demands_of, local_slots
 from rlctl.plans.reading import Source
 from rlctl.plans.running import Placing, Report
-from rlctl.plans.schedule import Slots
+from rlctl.plans.schedule import Demand, Slots
 from rlctl.plans.starting import Starter, probe_once
 from rlctl.plans.store import PlanStore, open_plan
 from rlctl.plugins import Registry, discover
@@ -31,7 +31,10 @@ _MEMBER = re.compile(r"^members\.[^.]+\.")
 
 @frozen(kw_only=True)
 class Ready:
-    """A sweep that can be run. `every_steps` is the distance of evaluations, `per_seed` how many of them a run has."""
+    """A sweep that can be run. `every_steps` is the distance of evaluations, `per_seed` how many of them a run has.
+
+    `demand` is what a run takes of the machine.
+    """
 
     sweep: Sweep
     runs_root: Path
@@ -41,6 +44,7 @@ class Ready:
     every_steps: int
     per_seed: int
     probe: Any
+    demand: Demand
 
     def slots(self) -> Slots:
         """Return what this machine has to give."""
@@ -59,7 +63,8 @@ def make_ready(sweep: Sweep, runs_root: Path, placing: Placing, report: Report) 
     store = _corners(sweep, runs_root)
     starter = Starter(store, registry, report, placing.executor, probe)
     members = list(store.plan.members.values())
-    problems = demands_of(store.plan, local_slots(placing.jobs))[1] + config_problems(store.plan, starter, members)
+    demands, problems = demands_of(store.plan, local_slots(placing.jobs))
+    problems += config_problems(store.plan, starter, members)
     base = starter.prepared(members[0])
     problems = [*_distinct(problems), *_kind_problems(sweep, base), *_measure_problems(sweep, base)]
     if problems:
@@ -70,7 +75,7 @@ def make_ready(sweep: Sweep, runs_root: Path, placing: Placing, report: Report) 
     per_seed = max(1, (base.config.total_timesteps or every) // every)
     return Ready(
         sweep=sweep, runs_root=runs_root, registry=registry, report=report, placing=placing, every_steps=every,
-        per_seed=per_seed, probe=probe,
+        per_seed=per_seed, probe=probe, demand=demands[members[0].id],
     )  # fmt: skip
 
 
@@ -80,7 +85,8 @@ def _corners(sweep: Sweep, runs_root: Path) -> PlanStore:
     origins: dict[str, str] = {}
     for index, values in enumerate([{}, *sweep.space.corners()]):
         name = f"c{index}"
-        members[name] = {"run": {**configured(sweep, values), "seed": sweep.seeds[0]}}
+        config = {**configured(sweep, values), "seed": sweep.seeds[0]}
+        members[name] = {"run": config, "resources": sweep.resources}
         origins |= origins_of(sweep, name, values)
     return open_plan(Source(sweep.name, {"name": sweep.name, "members": members}, origins), runs_root)
 

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from rlctl_tune.checks import Ready
     from rlctl_tune.reading import Sweep
+    from rlctl_tune.study import SweepFolder
 
 Command = Callable[..., Any]
 
@@ -99,23 +103,26 @@ def _run(
     folder.require_same()
     ready = make_ready(found, root, Placing(jobs=jobs, executor=executor), _note)
     if dry_run:
-        _note(f"{found.trials} trials of {len(found.seeds)} seeds can be run; nothing was started")
+        _show_dry(found, as_json)
         return 0
     with folder.locked():
         folder.save(redacted(sys.argv))
         study = folder.study(create=True)
-        done = SweepHost(ready, study, ready.slots()).run()
-        best = best_trials(study, max(1, found.fresh.trials))
-        code = _finish(folder, ready, best) if done and best else 75 if not done else 1
+        with folder.storage_trouble():
+            done = SweepHost(ready, study, ready.slots()).run()
+            best = best_trials(study, max(1, found.fresh.trials))
+        code = 75 if not done else _finish(folder, ready, best) if best else 1
     _show(shown(folder, study), as_json)
     if code == 75:
         _note(f"to go on: rlctl sweep resume {found.name}")
     elif not best:
         _note("no trial was complete; the column SAID says why")
+    elif not folder.winner.exists():
+        _note(f"no winner: each of the best failed with a fresh seed; why: rlctl plan status {found.name}-fresh")
     return code
 
 
-def _finish(folder: Any, ready: Any, best: list[Any]) -> int:
+def _finish(folder: SweepFolder, ready: Ready, best: list[FrozenTrial]) -> int:
     """Train the best with fresh seeds, and write what came out."""
     from rlctl_tune.fresh import judged, run_fresh, write_outcome
 
@@ -135,11 +142,17 @@ def _note(line: str) -> None:
     click.echo(f"rlctl: {line}", err=True)
 
 
+def _show_dry(found: Sweep, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"sweep": found.name, "trials": found.trials, "seeds": list(found.seeds)}, indent=2))
+    _note(f"{found.trials} trials of {len(found.seeds)} seeds can be run; nothing was started")
+
+
 def _show(data: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(data, indent=2))
         return
-    keys = list(data["trials"][0]["values"]) if data["trials"] else []
+    keys = max((list(row["values"]) for row in data["trials"]), key=len, default=[])  # one just begun may lack some
     names = [key.rpartition(".")[2].upper() for key in keys]
     ranked = sorted(data["trials"], key=lambda row: (row["score"] is None, -(row["score"] or 0.0), row["trial"]))
     _table(
@@ -189,9 +202,10 @@ def _show_fresh(fresh: dict[str, Any]) -> None:
     if best["fresh"] is None:
         click.echo(f"optimism: not known, as trial {best['trial']} has no score for each fresh seed")
         return
+    gap = best["optimism"]
     click.echo(
         f"optimism: trial {best['trial']} scored {_number(best['searched'])} in the search and {_number(best['fresh'])} "
-        f"on fresh seeds: {_number(best['optimism'])} too much"
+        f"on fresh seeds: {_number(abs(gap))} too {'little' if gap < 0 else 'much'}"
     )
 
 

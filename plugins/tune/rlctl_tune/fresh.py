@@ -10,7 +10,7 @@ from rlctl.plans.comparison import compare
 from rlctl.plans.reading import Source
 from rlctl.plans.running import make_ready, run_plan
 from rlctl.plans.store import PlanStore
-from rlctl.runs.files import write_json
+from rlctl.runs.files import write_json, write_text
 from rlctl_tune.checks import Ready
 from rlctl_tune.samplers import values_of
 from rlctl_tune.study import SweepFolder
@@ -78,19 +78,32 @@ def judged(ready: Ready, best: list[FrozenTrial], store: PlanStore) -> dict[str,
 
 
 def write_outcome(folder: SweepFolder, best: list[FrozenTrial], outcome: Mapping[str, Any] | None) -> None:
-    """Write result.json and winner.yaml: a configuration that `rlctl run -c` takes."""
-    sweep = folder.sweep
-    number = best[0].number if outcome is None else (outcome["winner"] or {}).get("trial", best[0].number)
-    trial = next(item for item in best if item.number == number)
-    config = configured(sweep, values_of(sweep.space, trial.params))
+    """Write winner.yaml, a configuration that `rlctl run -c` takes, and result.json; there may be no winner.
+
+    Without fresh seeds (`outcome` None) it is the best of the search.
+    """
+    won = {"trial": best[0].number} if outcome is None else outcome["winner"]
+    if won is not None:
+        trial = next(item for item in best if item.number == won["trial"])
+        config = configured(folder.sweep, values_of(folder.sweep.space, trial.params))
+        write_text(folder.winner, as_yaml(config, _said_of(folder.sweep.name, trial, outcome)))
+    write_json(folder.result, {
+        "winner_file": None if won is None else str(folder.winner),
+        "trial": None if won is None else won["trial"],
+        "outcome": outcome,
+    })  # fmt: skip
+    if won is None:
+        folder.winner.unlink(missing_ok=True)
+
+
+def _said_of(sweep: str, trial: FrozenTrial, outcome: Mapping[str, Any] | None) -> list[str]:
+    """Return what the winner's file says of it."""
     lines = [
-        f"Trial {number} of the sweep {sweep.name}, score {float(trial.value or 0):.2f} on the seeds of the search."
+        f"Trial {trial.number} of the sweep {sweep}, score {float(trial.value or 0):.2f} on the seeds of the search."
     ]
     if outcome is None:
-        lines.append("It was not trained with fresh seeds, so that score is too good.")
-    elif outcome["winner"] is not None:
-        lines.append(f"With fresh seeds: {outcome['winner']['fresh']:.2f}.")
-    if outcome is not None and outcome["defaults"] is not None:
+        return [*lines, "It was not trained with fresh seeds, so that score is too good."]
+    lines.append(f"With fresh seeds: {outcome['winner']['fresh']:.2f}.")
+    if outcome["defaults"] is not None:
         lines.append(f"The configuration that the sweep began with, on the same seeds: {outcome['defaults']:.2f}.")
-    folder.winner.write_text(as_yaml(config, lines), encoding="utf-8")
-    write_json(folder.result, {"winner_file": str(folder.winner), "trial": number, "outcome": outcome})
+    return lines

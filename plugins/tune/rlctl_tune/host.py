@@ -79,7 +79,7 @@ class SweepHost:
     _stopping: bool = False
 
     def run(self) -> bool:
-        """Do all that can be done. Return whether all trials have ended; otherwise the sweep can be gone on with."""
+        """Do all that can be done. Return whether all trials have ended, unstopped; else the sweep can be gone on with."""
         from optuna.trial import TrialState
 
         for frozen in self.study.get_trials(states=(TrialState.RUNNING,)):
@@ -95,6 +95,8 @@ class SweepHost:
                     break
                 if not begun and not any(moved):
                     time.sleep(_POLL_SECONDS)
+        if self._stopping:
+            return False  # also when all has ended meanwhile: the fresh seeds were not to begin
         trials = self.study.get_trials(deepcopy=False)
         return len(trials) >= self.ready.sweep.trials and all(trial.state.is_finished() for trial in trials)
 
@@ -114,7 +116,7 @@ class SweepHost:
             return True
         trials = self.study.get_trials(deepcopy=False)
         proposed = any(trial.state.name == "WAITING" for trial in trials)  # a host was killed before it was opened
-        if self.slots.cpus < 1 or (len(trials) >= self.ready.sweep.trials and not proposed):
+        if self.slots.lacking(self.ready.demand) or (len(trials) >= self.ready.sweep.trials and not proposed):
             return False
         self._open(ask(self.study, self.ready.sweep), {})
         return True
@@ -172,7 +174,7 @@ class SweepHost:
         going.runs = still
         if not going.over:
             self._prune(going)
-        if not going.over and not going.runs:
+        if not going.over and (moved or not going.runs):
             moved |= self._judge(going)
         if going.over and not going.runs:
             self._going.remove(going)
@@ -216,7 +218,7 @@ class SweepHost:
                 return
 
     def _judge(self, going: _Going) -> bool:
-        """End a trial none of whose runs goes on, if there is nothing to wait for; return whether it has ended."""
+        """End a trial one of whose runs has failed, or all of which are finished; return whether it has ended."""
         standings = going.standings()
         for member, standing in standings:
             if standing.state == "failed":

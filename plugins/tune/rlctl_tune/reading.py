@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import asdict, define, frozen
 
-from rlctl.config.check import check_values
 from rlctl.config.files import read_config
 from rlctl.config.layers import Layer, Merged, merge
 from rlctl.config.schema import SEED_MAXIMUM
-from rlctl.errors import ConfigError, Problem, did_you_mean
+from rlctl.descriptors import parameters_of
+from rlctl.errors import ConfigError, Problem
 from rlctl.parameters import Parameter
+from rlctl.plans.model import Resources
 from rlctl.plans.reading import LARGEST, expanded_range
-from rlctl_tune.space import CHOICE, RANGE, TIED, Choice, Range, Space, Tied
+from rlctl_tune.space import Choice, Space
+from rlctl_tune.space_reading import Gathered, read_space
 
 SAMPLERS = ("tpe", "random", "grid", "cmaes")
 PRUNERS = ("none", "asha", "median")
 SCORES = ("last", "mean", "best")
-_NOT_SEARCHED = ("seed", "evaluation", "name", "labels", "total_timesteps", "total_episodes")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 
@@ -42,6 +44,7 @@ SWEEP = (
                choices=SCORES),
     _parameter("pruner", ("string", "object"), "Who stops trials that fall behind.", default="none"),
     _parameter("fresh", ("object",), "What is trained again with seeds that the search has not seen.", default={}),
+    _parameter("resources", ("object",), "What each run takes while it runs: cpus, gpus, memory_mb.", default={}),
     _parameter("storage", ("string", "null"), "URL of a database for Optuna; by default a journal file."),
 )  # fmt: skip
 PRUNER = (
@@ -93,15 +96,21 @@ class Sweep:
     score: str
     pruner: Pruner
     fresh: Fresh
+    resources: Mapping[str, int]
     storage: str | None
     tree: Mapping[str, Any]
     origins: Mapping[str, str]
 
-    def essence(self) -> dict[str, Any]:
-        """Return what the trials depend on: a sweep that has begun cannot change it."""
-        keys = ("run", "space", "sampler", "seed", "seeds", "score", "pruner", "storage")
-        known = {parameter.name: parameter.default for parameter in SWEEP}
-        return {key: self.tree.get(key, known[key]) for key in keys}
+    def essence(self) -> dict[str, str]:
+        """Return what the trials depend on, as JSON by key: a sweep that has begun cannot change it.
+
+        JSON, as 0 and 0.0 are equal but not the same bound.
+        """
+        found = {
+            "run": self.run, "space": self.tree["space"], "sampler": self.sampler, "seed": self.seed, "seeds": self.seeds,
+            "score": self.score, "pruner": asdict(self.pruner), "storage": self.storage,
+        }  # fmt: skip
+        return {key: json.dumps(value, sort_keys=True, default=str) for key, value in found.items()}
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -111,6 +120,7 @@ def read_sweep(path: Path) -> Sweep:
     layers = []
     if isinstance(base, str):
         values, places = read_config(path.parent / base)
+        values.pop("seed", None)  # a file for single runs may well have one
         layers.append(Layer(base, values, places))
     run = tree.get("run", {})
     if isinstance(run, Mapping):
@@ -125,51 +135,47 @@ def read_sweep(path: Path) -> Sweep:
 
 def sweep_of(tree: Mapping[str, Any], origins: Mapping[str, str], problems: list[Problem] | None = None) -> Sweep:
     """Return the sweep that a tree of values says. Raises ConfigError with all that is wrong with its shape."""
-    reader = _Reader(Merged(dict(tree), dict(origins)), problems or [])
-    sweep = reader.read()
-    if reader.problems or sweep is None:
-        raise ConfigError(reader.problems)
+    found = Gathered(Merged(dict(tree), dict(origins)), problems or [])
+    sweep = _Reader(found).read()
+    if found.problems or sweep is None:
+        raise ConfigError(found.problems)
     return sweep
 
 
 @define
 class _Reader:
-    merged: Merged
-    problems: list[Problem] = field(factory=list)
+    """Reads the tree of a sweep; problems go to `found`."""
 
-    def _wrong(self, path: str, message: str, hint: str | None = None) -> None:
-        self.problems.append(Problem(path, message, hint, self.merged.origin(path)))
-
-    def _check(self, values: Any, known: tuple[Parameter, ...], path: str, whose: str) -> bool:
-        found = check_values(values, known, path, self.merged, whose)
-        self.problems += [Problem(item.path.lstrip("."), item.message, item.hint, item.origin) for item in found]
-        return not found
+    found: Gathered
 
     def read(self) -> Sweep | None:
         """Return the sweep, as far as there are no problems."""
-        tree = self.merged.values
-        if not self._check(tree, SWEEP, "", "a sweep"):
+        tree = self.found.merged.values
+        if not self.found.check(tree, SWEEP, "", "a sweep"):
             return None
         said = {parameter.name: tree.get(parameter.name, parameter.default) for parameter in SWEEP}
         if not _NAME.fullmatch(said["name"]):
-            self._wrong("name", f"expected letters, digits, . _ or -, at most 60, got {said['name']!r}")
-        space = self._space(said["space"])
+            self.found.wrong("name", f"expected letters, digits, . _ or -, at most 60, got {said['name']!r}")
+        if "seed" in said["run"]:
+            self.found.wrong("run.seed", "a sweep trains with several", "Say seeds, beside run.")
+        space = read_space(said["space"], self.found)
         seeds = self._seeds("seeds", said["seeds"])
         pruner, fresh = self._pruner(said["pruner"]), self._fresh(said["fresh"], seeds)
         trials = self._trials(said, space)
-        if self.problems or space is None or pruner is None or fresh is None:
+        self.found.check(said["resources"], parameters_of(Resources), "resources", "resources")
+        if self.found.problems or space is None or pruner is None or fresh is None:
             return None
         return Sweep(
             name=said["name"], run=said["run"], space=space, sampler=said["sampler"], seed=int(said["seed"]),
-            trials=trials, seeds=seeds, score=said["score"], pruner=pruner, fresh=fresh, storage=said["storage"],
-            tree=tree, origins=self.merged.origins,
+            trials=trials, seeds=seeds, score=said["score"], pruner=pruner, fresh=fresh,
+            resources=said["resources"], storage=said["storage"], tree=tree, origins=self.found.merged.origins,
         )  # fmt: skip
 
     def _trials(self, said: Mapping[str, Any], space: Space | None) -> int:
-        if said["sampler"] == "grid" and space is not None:
-            return self._grid_size(space, said["trials"])
+        if said["sampler"] == "grid":
+            return 0 if space is None else self._grid_size(space, said["trials"])
         if said["trials"] is None:
-            self._wrong("trials", "is required", "Say how many settings are to be tried.")
+            self.found.wrong("trials", "is required", "Say how many settings are to be tried.")
         if said["sampler"] == "cmaes" and space is not None:
             self._check_cmaes(said, space)
         return int(said["trials"] or 0)
@@ -177,90 +183,31 @@ class _Reader:
     def _grid_size(self, space: Space, wanted: int | None) -> int:
         total = 1
         for item in space.free:
-            values = item.grid()
-            if values is None:
-                self._wrong(
+            count = item.count()
+            if count is None:
+                self.found.wrong(
                     f"space.{item.key}", "has no end of values, and a grid tries all", "Give it values, or a step."
                 )
-            total *= len(values or [0])
+            total *= count or 1
         if total > LARGEST:
-            self._wrong("space", f"a grid of {total} trials is more than {LARGEST}")
-        return min(total, int(wanted or total))
+            self.found.wrong("space", f"a grid of {total} trials is more than {LARGEST}")
+        elif wanted is not None and wanted > total:
+            self.found.wrong("trials", f"is {wanted}, but the grid has {total} settings", "Leave it out to try all.")
+        return int(wanted or total)
 
     def _check_cmaes(self, said: Mapping[str, Any], space: Space) -> None:
         for item in space.free:
             if isinstance(item, Choice):
-                self._wrong(f"space.{item.key}", "cmaes proposes numbers between two bounds, these are values",
+                self.found.wrong(f"space.{item.key}", "cmaes proposes numbers between two bounds, these are values",
                             "Give it low and high, or choose the sampler tpe.")  # fmt: skip
         if len(space.free) < 2:
-            self._wrong("space", "cmaes needs two parameters at least")
+            self.found.wrong("space", "cmaes needs two parameters at least")
         if said["pruner"] not in ("none", {"kind": "none"}):
-            self._wrong("pruner", "cmaes learns from trials that are complete", "Say pruner: none, or sampler: tpe.")
+            self.found.wrong(
+                "pruner", "cmaes learns from trials that are complete", "Say pruner: none, or sampler: tpe."
+            )
 
     # ---- parts -----------------------------------------------------------------------------------------------------
-
-    def _space(self, said: Mapping[str, Any]) -> Space | None:
-        before = len(self.problems)
-        if not said:
-            self._wrong("space", "is empty: nothing is searched")
-        free, tied = [], []
-        for key, values in said.items():
-            item = self._item(key, values)
-            if isinstance(item, Tied):
-                tied.append(item)
-            elif item is not None:
-                free.append(item)
-        names = [item.key for item in free]
-        for item in tied:
-            if item.same_as not in said:
-                hint = did_you_mean(item.same_as, names)
-                self._wrong(f"space.{item.key}.same_as", f'"{item.same_as}" is not searched.', hint)
-            elif item.same_as in {other.key for other in tied}:
-                self._wrong(
-                    f"space.{item.key}.same_as", f'"{item.same_as}" is tied itself', "Name what that is tied to."
-                )
-            elif item.times is not None:
-                self._check_factor(item, free)
-        return Space(tuple(free), tuple(tied)) if len(self.problems) == before else None
-
-    def _check_factor(self, item: Tied, free: list[Range | Choice]) -> None:
-        for other in free:
-            numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in other.edges())
-            if other.key == item.same_as and not numbers:
-                self._wrong(f"space.{item.key}.times", f'"{other.key}" has values that are no numbers')
-
-    def _item(self, key: str, values: Any) -> Range | Choice | Tied | None:
-        where = f"space.{key}"
-        if key.partition(".")[0] in _NOT_SEARCHED:
-            self._wrong(where, "cannot be searched: scores would not be of the same measurement")
-            return None
-        if not isinstance(values, Mapping) or not {"low", "high", "values", "same_as"} & {*values}:
-            self._wrong(where, f"expected low and high, values, or same_as; got {values!r}")
-            return None
-        known = TIED if "same_as" in values else CHOICE if "values" in values else RANGE
-        if not self._check(values, known, where, f'"{key}"'):
-            return None
-        if known is TIED:
-            return Tied(key=key, **values)
-        return self._choice(key, values["values"]) if known is CHOICE else self._range(key, values)
-
-    def _choice(self, key: str, values: list[Any]) -> Choice | None:
-        if not values or any(values.count(value) > 1 for value in values):
-            self._wrong(f"space.{key}.values", f"expected different values, got {values!r}")
-            return None
-        return Choice(key=key, values=values)
-
-    def _range(self, key: str, values: Mapping[str, Any]) -> Range | None:
-        item, where = Range(key=key, **values), f"space.{key}"
-        if not item.low < item.high:
-            self._wrong(where, f"low must be below high, got {item.low} and {item.high}")
-        elif item.log and item.low <= 0:
-            self._wrong(where, f"a logarithmic scale begins above 0, got {item.low}")
-        elif item.log and item.step is not None:
-            self._wrong(where, "has either steps or a logarithmic scale")
-        else:
-            return item
-        return None
 
     def _seeds(self, path: str, said: Any) -> tuple[int, ...]:
         numbers = expanded_range(said) if isinstance(said, str) else said
@@ -269,29 +216,31 @@ class _Reader:
             or len(numbers) > 1000
             or not all(type(item) is int and 0 <= item <= SEED_MAXIMUM for item in numbers)
         ):
-            self._wrong(path, f"expected a list of seeds or a range such as 0..2, got {said!r}")
+            self.found.wrong(path, f"expected a list of seeds or a range such as 0..2, got {said!r}")
             return ()
         if len(set(numbers)) < len(numbers):
-            self._wrong(path, f"a seed is there twice: {said!r}", "The same seed gives the same run.")
+            self.found.wrong(path, f"a seed is there twice: {said!r}", "The same seed gives the same run.")
         return tuple(numbers)
 
     def _pruner(self, said: Any) -> Pruner | None:
         values = {"kind": said} if isinstance(said, str) else said
-        if not self._check(values, PRUNER, "pruner", "a pruner"):
+        if not self.found.check(values, PRUNER, "pruner", "a pruner"):
             return None
         for key, kind in _ONLY_OF.items():
             if key in values and values["kind"] != kind:
-                self._wrong(f"pruner.{key}", f"is for {kind}, this is {values['kind']}")
+                self.found.wrong(f"pruner.{key}", f"is for {kind}, this is {values['kind']}")
         if values["kind"] == "none" and "first" in values:
-            self._wrong("pruner.first", "has no effect where nothing is pruned")
+            self.found.wrong("pruner.first", "has no effect where nothing is pruned")
         return Pruner(**values)
 
     def _fresh(self, said: Mapping[str, Any], used: tuple[int, ...]) -> Fresh | None:
-        if not self._check(said, FRESH, "fresh", "fresh"):
+        if not self.found.check(said, FRESH, "fresh", "fresh"):
             return None
         values = {parameter.name: said.get(parameter.name, parameter.default) for parameter in FRESH}
         following = range(max(used, default=0) + 1, max(used, default=0) + 6)
         seeds = tuple(following) if values["seeds"] is None else self._seeds("fresh.seeds", values["seeds"])
         if both := sorted({*seeds} & {*used}):
-            self._wrong("fresh.seeds", f"the search has seen {', '.join(map(str, both))}", "Fresh seeds are others.")
+            self.found.wrong(
+                "fresh.seeds", f"the search has seen {', '.join(map(str, both))}", "Fresh seeds are others."
+            )
         return Fresh(trials=int(values["trials"]), seeds=seeds, defaults=values["defaults"])

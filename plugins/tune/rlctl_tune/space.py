@@ -33,13 +33,20 @@ class Range:
         """Return its ends, between which all is taken to be sound when both are."""
         return (self.low, self.high)
 
+    def count(self) -> int | None:
+        """Return how many values it has; None when they cannot be counted."""
+        return None if self._distance is None else int((self.high - self.low) / self._distance + 1e-9) + 1
+
     def grid(self) -> tuple[Value, ...] | None:
         """Return all of its values; None when they cannot be counted."""
-        step = self.step or (1 if self.whole and not self.log else None)
-        if step is None:
+        count, distance = self.count(), self._distance
+        if count is None or distance is None:
             return None
-        count = int((self.high - self.low) / step + 1e-9) + 1
-        return tuple(self.low + index * step for index in range(count))
+        return tuple(self.low + index * distance for index in range(count))
+
+    @property
+    def _distance(self) -> float | None:
+        return self.step or (1 if self.whole and not self.log else None)
 
 
 @frozen(kw_only=True)
@@ -65,6 +72,10 @@ class Choice:
         """Return all values, as any of them may be unsound."""
         return self.values
 
+    def count(self) -> int:
+        """Return how many values it has."""
+        return len(self.values)
+
     def grid(self) -> tuple[Value, ...]:
         """Return all values."""
         return self.values
@@ -79,8 +90,11 @@ class Tied:
     times: float | None = None
 
     def value_of(self, other: Value) -> Value:
-        """Return what it is when the other one is `other`."""
-        return other if self.times is None else other * self.times
+        """Return what it is when the other one is `other`; a whole number where both that and the product are."""
+        if self.times is None:
+            return other
+        product = other * self.times
+        return int(product) if isinstance(other, int) and float(product).is_integer() else product
 
 
 @frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import time
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 FORMAT = 1
+_FOLDER = "rlctl_folder"
+"""The study's attribute that says which sweep it is of."""
+_EXAMPLE = "Expected a URL as SQLAlchemy has them, its driver installed. Example: sqlite:////data/trials.db"
 
 
 def sweeps_root(runs_root: Path) -> Path:
@@ -49,6 +53,11 @@ class SweepFolder:
         return self.path / "winner.yaml"
 
     @property
+    def _begun(self) -> Path:
+        """A file that says that there is a study in the storage."""
+        return self.path / "begun"
+
+    @property
     def result(self) -> Path:
         """What the fresh seeds have shown."""
         return self.path / "result.json"
@@ -56,18 +65,19 @@ class SweepFolder:
     def require_same(self) -> None:
         """Raise UsageError when a sweep of this name was begun with other settings: its trials would mean two things."""
         before = read_json(self.path / "sweep.json")
-        if before is None:
+        if before is None or not self._begun.exists():
             return
         then, now = _kept(before, self.sweep.name).essence(), self.sweep.essence()
         other = [key for key in now if now[key] != then[key]]
         if other:
             raise UsageError(
                 f"sweep {self.sweep.name} was begun with another {', '.join(other)} ({self.path}).",
-                hint="Give this one another name; trials and fresh are what can be changed.",
+                hint="Give this one another name; trials, fresh and resources are what can be changed.",
             )
 
     def save(self, command: list[str]) -> None:
-        """Keep the sweep, so that its name is enough to go on with it."""
+        """Keep the sweep, so that its name is enough to go on with it; as `require_same`, under the lock once more."""
+        self.require_same()
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "sweep.json", {
             "format": FORMAT,
@@ -102,20 +112,50 @@ class SweepFolder:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        pruner, begun = pruner_of(self.sweep.pruner), (self.path / "begun").exists()
+        name, begun = self.sweep.name, self._begun.exists()
+        if not create and not begun:
+            raise UsageError(f"sweep {name} has no trial yet.", hint=f"Begin it with `rlctl sweep resume {name}`.")
         try:
-            storage = self._storage()
-            if not create or begun:
-                return optuna.load_study(study_name=self.sweep.name, storage=storage, pruner=pruner)
+            storage, pruner = self._storage(), pruner_of(self.sweep.pruner)
+            if begun:
+                return optuna.load_study(study_name=name, storage=storage, pruner=pruner)
             study = optuna.create_study(
-                study_name=self.sweep.name, storage=storage, pruner=pruner, direction="maximize", load_if_exists=True
+                study_name=name, storage=storage, pruner=pruner, direction="maximize", load_if_exists=True
             )
         except KeyError as error:
-            raise UsageError(f"the trials of sweep {self.sweep.name} are not in {self._where()}.") from error
+            hint = "Bring it back, or give the sweep another name."
+            raise UsageError(f"the trials of sweep {name} are not in {self._where()}.", hint=hint) from error
         except Exception as error:  # a database has a hundred ways to fail, of as many libraries
-            raise UsageError(f"storage: {self._where()} cannot be used: {str(error).splitlines()[0]}") from error
-        (self.path / "begun").touch()
+            raise self._unusable(error) from error
+        self._claim(study)
+        self._begun.touch()
         return study
+
+    def _claim(self, study: Study) -> None:
+        """Make a study ours that is not begun. Raises UsageError when it is another's: a database may hold many sweeps."""
+        owner, ours = study.user_attrs.get(_FOLDER), f"{self.path} on {platform.node()}"
+        if owner is None and not study.get_trials(deepcopy=False):
+            study.set_user_attr(_FOLDER, ours)
+        elif owner != ours:
+            raise UsageError(
+                f"storage: {self._where()} has a study {self.sweep.name} already, of {owner or 'another program'}.",
+                hint="Give this sweep another name.",
+            )
+
+    @contextlib.contextmanager
+    def storage_trouble(self) -> Iterator[None]:
+        """Raise UsageError when a database fails in the midst of a sweep."""
+        from optuna.exceptions import StorageInternalError
+
+        try:
+            yield
+        except StorageInternalError as error:
+            raise self._unusable(error.__cause__ or error) from error
+
+    def _unusable(self, error: BaseException) -> UsageError:
+        said = (str(error).splitlines() or [repr(error)])[0]
+        hint = f"When it can be: rlctl sweep resume {self.sweep.name}" if self._begun.exists() else _EXAMPLE
+        return UsageError(f"storage: {self._where()} cannot be used: {said.rstrip('.')}.", hint=hint)
 
     def _where(self) -> str:
         """Return what to call the storage; a URL may have a password in it."""

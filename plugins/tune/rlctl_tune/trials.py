@@ -39,7 +39,7 @@ def trial_source(sweep: Sweep, number: int, values: Mapping[str, Any]) -> Source
 def labelled(sweep: Sweep, config: Mapping[str, Any], seeds: Sequence[int], **labels: str) -> dict[str, Any]:
     """Return a plan's member: a run for each seed. What the sweep says of labels stays beside ours."""
     ours = {**config.get("labels", {}), "sweep": sweep.name, **labels}
-    return {"run": {**config, "labels": ours}, "matrix": {"seed": list(seeds)}}
+    return {"run": {**config, "labels": ours}, "matrix": {"seed": list(seeds)}, "resources": sweep.resources}
 
 
 def origins_of(sweep: Sweep, member: str, values: Mapping[str, Any]) -> dict[str, str]:

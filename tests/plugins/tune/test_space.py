@@ -5,37 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
+from tests.plugins.tune.making import SPACE, searched, sweep
 
 from rlctl.errors import ConfigError
-from rlctl_tune.reading import sweep_of
+from rlctl.plans.expansion import expand
+from rlctl_tune.reading import read_sweep
 from rlctl_tune.samplers import values_of
 from rlctl_tune.study import SweepFolder, ask
-from rlctl_tune.trials import Curve, Progress, score_of
-
-SPACE = {"hyperparameters.a": {"low": 0.0, "high": 1.0}, "hyperparameters.b": {"low": 1, "high": 64, "log": True}}
-
-
-def sweep(**more: Any) -> Any:
-    """Return a sweep of two parameters, 40 trials by default."""
-    return sweep_of({"name": "s", "run": {"worker": "toy"}, "space": SPACE, "trials": 40, **more}, {})
-
-
-def searched(one: Any, root: Path, count: int) -> list[dict[str, Any]]:
-    """Return the values of so many trials, each scored by how near it is to a = 0.8, b = 16."""
-    folder = SweepFolder(one, root / "runs")
-    found = []
-    with folder.locked():
-        study = folder.study(create=True)
-        for _ in range(count):
-            trial = ask(study, one)
-            found.append(values_of(one.space, trial.params))
-            study.tell(
-                trial,
-                -((trial.params["hyperparameters.a"] - 0.8) ** 2) - (trial.params["hyperparameters.b"] / 16 - 1) ** 2,
-            )
-    return found
+from rlctl_tune.trials import Curve, Progress, score_of, trial_source
 
 
 def test_a_tied_parameter_has_the_value_of_the_other_one() -> None:
@@ -47,6 +25,30 @@ def test_a_tied_parameter_has_the_value_of_the_other_one() -> None:
     assert space.complete({"hyperparameters.a": 0.5, "hyperparameters.b": 8}) == {
         "hyperparameters.a": 0.5, "hyperparameters.b": 8, "c": 8, "d": 16,
     }  # fmt: skip
+
+
+def test_half_of_a_whole_number_is_a_whole_number_where_it_can_be() -> None:
+    """A batch of half a rollout is 64, not 64.0, which no worker would take for a size."""
+    space = sweep(space={**SPACE, "c": {"same_as": "hyperparameters.b", "times": 0.5}}).space
+    for whole, half in ((128, 64), (3, 1.5)):
+        found = space.complete({"hyperparameters.a": 0.0, "hyperparameters.b": whole})["c"]
+        assert (found, type(found)) == (half, type(half))
+
+
+def test_the_seed_of_a_configuration_for_single_runs_does_not_count(tmp_path: Path) -> None:
+    """`config` may name any file; beside it a sweep has seeds of its own."""
+    (tmp_path / "base.yaml").write_text("worker: toy\nseed: 3\n")
+    (tmp_path / "s.yaml").write_text("config: base.yaml\nspace: {a: {values: [1, 2]}}\nsampler: grid\n")
+    assert read_sweep(tmp_path / "s.yaml").run == {"worker": "toy"}
+
+
+def test_each_run_of_a_trial_takes_the_resources_that_are_said() -> None:
+    """One that needs a GPU waits for one, as a member of a plan does."""
+    one = sweep(resources={"gpus": 1, "cpus": 2}, seeds="0..1")
+    plan = expand(trial_source(one, 0, {"hyperparameters.a": 0.5, "hyperparameters.b": 8}))
+    assert [(item.template.resources.cpus, item.template.resources.gpus) for item in plan.members.values()] == [
+        (2, 1)
+    ] * 2
 
 
 def test_a_grid_tries_each_combination_once(tmp_path: Path) -> None:
@@ -87,24 +89,6 @@ def test_cmaes_finds_what_chance_does_not(tmp_path: Path) -> None:
     assert "cma:" not in (tmp_path / "cmaes" / "sweeps" / "s" / "journal.jsonl").read_text()
 
 
-def test_a_database_is_a_storage(tmp_path: Path) -> None:
-    """`storage` takes a URL; what was tried is there, and not in a journal."""
-    url = f"sqlite:///{tmp_path / 'trials.db'}"
-    searched(sweep(sampler="random", storage=url), tmp_path, 3)
-    assert len(optuna.load_study(study_name="s", storage=url).trials) == 3
-    assert not (tmp_path / "sweeps" / "s" / "journal.jsonl").exists()
-
-
-def test_a_line_that_a_kill_has_torn_is_cut_off(tmp_path: Path) -> None:
-    """A journal that ends in the middle of a line goes on with the trials before it."""
-    searched(sweep(), tmp_path, 3)
-    with (tmp_path / "sweeps" / "s" / "journal.jsonl").open("a") as journal:
-        journal.write('{"op_code": 4, "wor')
-    searched(sweep(), tmp_path, 1)
-    folder = SweepFolder(sweep(), tmp_path / "runs")
-    assert len(folder.study(create=False).trials) == 4
-
-
 # ---- several seeds -------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +126,10 @@ def test_all_that_is_wrong_with_the_shape_is_said_at_once() -> None:
                 "seed": {"values": [1, 2]}, "hyperparameters.a": {"low": 2, "high": 1},
                 "hyperparameters.b": {"low": 0.0, "high": 1.0, "log": True}, "hyperparameters.c": {"same_as": "hyperparameters.d"},
                 "hyperparameters.e": 3, "hyperparameters.f": {"values": [1], "weight": 2},
+                "hyperparameters.g": {"low": 0.0, "high": float("inf")}, "hyperparameters.h": {"low": 0, "high": 2, "step": 5},
+                "hyperparameters.i": {"values": [1, True]}, "env.id": {"values": ["a", "b"]},
             },
+            run={"worker": "toy", "seed": 3}, resources={"gpuss": 1},
             seeds=[1, 1], fresh={"seeds": [1]}, pruner={"kind": "asha", "after": 3},
         )  # fmt: skip
     said = "\n".join(map(str, error.value.problems))
@@ -153,6 +140,12 @@ def test_all_that_is_wrong_with_the_shape_is_said_at_once() -> None:
         'space.hyperparameters.c.same_as: "hyperparameters.d" is not searched.',
         "space.hyperparameters.e: expected low and high, values, or same_as; got 3",
         'space.hyperparameters.f.weight: "hyperparameters.f" has no such setting',
+        "space.hyperparameters.g: low and high must be finite, got 0.0 and inf",
+        "space.hyperparameters.h.step: 5 is more than the whole range, from 0 to 2",
+        "space.hyperparameters.i.values: expected different values, got [1, True]",
+        "space.env.id: cannot be searched",
+        "run.seed: a sweep trains with several Say seeds, beside run.",
+        'Did you mean "gpus"?',
         "seeds: a seed is there twice",
         "fresh.seeds: the search has seen 1",
         "pruner.after: is for median, this is asha",
@@ -172,6 +165,11 @@ def test_all_that_is_wrong_with_the_shape_is_said_at_once() -> None:
         ({"sampler": "cmaes", "space": {"b": {"low": 1, "high": 2}}}, "cmaes needs two parameters at least"),
         ({"trials": None}, "Say how many settings are to be tried."),
         ({"sampler": "tpee"}, "expected one of tpe, random, grid, cmaes"),
+        ({"sampler": "grid", "trials": 5, "space": {"a": {"values": [1, 2]}}}, "is 5, but the grid has 2 settings"),
+        (
+            {"sampler": "grid", "space": {"a": {"low": 0, "high": 10**9}}},
+            "a grid of 1000000001 trials is more than",
+        ),
     ],
 )
 def test_a_sampler_that_does_not_fit_is_refused(more: dict[str, Any], said: str) -> None:

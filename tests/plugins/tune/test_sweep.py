@@ -12,8 +12,13 @@ from typing import Any
 import pytest
 
 from rlctl.config.files import read_config
+from rlctl.plans.running import Placing
 from rlctl.runs.directory import RunDirectory, state_of
 from rlctl.runs.files import read_json, read_lines
+from rlctl_tune.checks import make_ready
+from rlctl_tune.host import SweepHost
+from rlctl_tune.reading import read_sweep
+from rlctl_tune.study import SweepFolder, ask
 
 Cli = Callable[..., Any]
 Site = Callable[..., Any]
@@ -180,6 +185,7 @@ def test_a_sweep_whose_host_is_killed_goes_on(
         assert [line["type"] for line in read_lines(run.events)].count("training_started") == 2
 
 
+@pytest.mark.timeout(280)
 def test_one_ctrl_c_stops_a_sweep_resumable(
     cli: Cli, site: Site, tmp_path: Path, wait_until: Callable[..., Any]
 ) -> None:
@@ -206,16 +212,32 @@ def test_one_ctrl_c_stops_a_sweep_resumable(
     assert len(runs_of(root)) == 1
 
 
+def test_a_sweep_that_is_told_to_stop_begins_no_fresh_seeds(site: Site, tmp_path: Path) -> None:
+    """Also when all trials have ended by then: a stop is never answered by a new training."""
+    site("toy_worker")
+    write(tmp_path, BANDIT)
+    one = read_sweep(tmp_path / "s.yaml")
+    ready = make_ready(one, tmp_path / "runs", Placing(), print)
+    folder = SweepFolder(one, tmp_path / "runs")
+    with folder.locked():
+        study = folder.study(create=True)
+        for _ in range(4):
+            study.tell(ask(study, one), 1.0)
+        assert SweepHost(ready, study, ready.slots()).run()
+        assert not SweepHost(ready, study, ready.slots(), stopping=True).run()
+
+
 def test_a_sweep_that_was_changed_needs_another_name(cli: Cli, site: Site, tmp_path: Path) -> None:
     """Trials of two spaces are not one sweep; a failed trial is told, and the exit code is 1 when there is no other."""
     site("toy_worker")
     text = BANDIT.replace("algo: bandit", "algo: count").replace("{prior: zero, arms: 2}", "{raise_at: 5}")
-    head = text.partition("space:")[0]
+    head = text.partition("space:")[0] + "seeds: 0..2\n"
     write(cli.folder, head + "space: {hyperparameters.metrics_every: {values: [10]}}\nsampler: grid\n")  # type: ignore[attr-defined]
-    failed = cli("sweep", "run", "s.yaml", "--json")
+    failed = cli("sweep", "run", "s.yaml", "-j", 2, "--json")
     assert failed.code == 1, failed.err
     assert failed.json()["counts"]["failed"] == 1
     assert "told to raise at step 5" in failed.json()["trials"][0]["said"]
+    assert len(runs_of(tmp_path / "runs")) == 2, "the third seed of a trial that has failed is not trained"
 
     write(cli.folder, head + "space: {hyperparameters.metrics_every: {values: [10, 20]}}\nsampler: grid\n")  # type: ignore[attr-defined]
     changed = cli("sweep", "run", "s.yaml")
@@ -264,4 +286,8 @@ def test_a_sweep_needs_evaluations_and_bounds_that_say_what_they_mean(
     sound = fast_cli("sweep", "run", path, "--dry-run")
     assert sound.code == 0, sound.err
     assert "3 trials of 1 seeds can be run; nothing was started" in sound.err
+    assert fast_cli("sweep", "run", path, "--dry-run", "--json").json() == {"sweep": "s", "trials": 3, "seeds": [0]}
+    path.write_text(path.read_text() + "resources: {gpus: 1000}\n")
+    short = fast_cli("sweep", "run", path, "--dry-run")
+    assert "resources.gpus: it needs 1000, there are" in short.err
     assert not (tmp_path / "sweeps").exists()
