@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "open", "WAITING": "open"}
 _FEWEST = 4
 """With fewer complete trials an importance would be chance."""
+_NOTHING = 1e-9
 
 
 def trials_of(folder: SweepFolder, study: Study) -> list[dict[str, Any]]:
@@ -43,9 +44,9 @@ def trials_of(folder: SweepFolder, study: Study) -> list[dict[str, Any]]:
 
 
 def importance_of(study: Study) -> dict[str, float] | None:
-    """Return how much of the difference between good and other trials each parameter makes, by PED-ANOVA; they add up to 1.
+    """Return how much each parameter tells the better half of the trials from all, by PED-ANOVA; the shares add up to 1.
 
-    None with too few complete trials, or when all have the same score.
+    None with too few complete trials, or when no parameter tells them apart.
     """
     complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"]
     if len(complete) < _FEWEST or len({trial.value for trial in complete}) == 1:
@@ -54,8 +55,12 @@ def importance_of(study: Study) -> dict[str, float] | None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna's, on what is new in it
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {name: float(value) for name, value in found.items()}
+        # A half, as Optuna's tenth of a few trials is one or two, which differ from the others in everything.
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=0.5)
+        found = get_param_importances(study, evaluator=evaluator, normalize=False)
+    total = sum(found.values())
+    # Normalised by Optuna, nothing at all would be equal shares.
+    return {name: float(value) / total for name, value in found.items()} if total > _NOTHING else None
 
 
 def shown(folder: SweepFolder, study: Study) -> dict[str, Any]:

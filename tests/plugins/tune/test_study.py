@@ -11,6 +11,7 @@ from tests.plugins.tune.making import begun, searched, sweep
 
 from rlctl.errors import UsageError
 from rlctl_tune.fresh import best_trials, write_outcome
+from rlctl_tune.report import importance_of
 from rlctl_tune.study import SweepFolder, ask
 
 
@@ -106,3 +107,29 @@ def test_without_a_sound_fresh_run_there_is_no_winner(tmp_path: Path) -> None:
     assert "that score is too good" in folder.winner.read_text()
     write_outcome(folder, best, {"winner": None, "defaults": 3.0})
     assert not folder.winner.exists()
+
+
+# ---- importance ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "shares"),
+    [
+        # The first value is in the better half and in the other: only the second one matters.
+        ([9.5, 240.3, 28.2, 145.9], {"a": 0.0, "b": 1.0}),
+        # The best two differ in both: nothing tells them apart, and no share is invented.
+        ([1.0, 0.0, 0.0, 1.0], None),
+    ],
+)
+def test_a_parameter_matters_that_tells_the_better_half_apart(
+    scores: list[float], shares: dict[str, float] | None, tmp_path: Path
+) -> None:
+    """Of four trials, too; Optuna's own default would share out equally."""
+    one = sweep(sampler="grid", trials=None, space={"a": {"values": [1, 2]}, "b": {"values": [10, 1]}})
+    folder = SweepFolder(one, tmp_path / "runs")
+    with folder.locked():
+        study = folder.study(create=True)
+        for score in scores:
+            study.tell(ask(study, one), score)
+    found = importance_of(study)
+    assert found == (shares if shares is None else pytest.approx(shares))
