@@ -17,7 +17,9 @@ from rlctl.runs.files import read_lines as lines_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(
-    path for path in (ROOT / "examples").rglob("*.yaml") if ".source" not in path.name and path.parent.name != "plans"
+    path
+    for path in (ROOT / "examples").rglob("*.yaml")
+    if ".source" not in path.name and path.parent.name not in ("plans", "sweeps")
 )
 SEED = ROOT / "examples" / "seeds" / "dqn_orchestration.yaml"
 SHORT = ["--total-episodes", 30, "--set", "evaluation.every_episodes=10", "--set", "evaluation.episodes=2"]

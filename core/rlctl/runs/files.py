@@ -20,15 +20,18 @@ def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
 
     A status that is rewritten each second is not worth an fsync; a result is.
     """
-    _replace(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", durable)
+    write_text(
+        path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", durable=durable
+    )
 
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     """Replace `path` with objects as lines of JSON, whole or not at all."""
-    _replace(path, "".join(json.dumps(line) + "\n" for line in lines), durable=True)
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _replace(path: Path, text: str, durable: bool) -> None:
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace `path` with a text, whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         # A lone surrogate (an argument or path that was not UTF-8) becomes its escape, which is legal JSON.
