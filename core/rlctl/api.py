@@ -147,7 +147,7 @@ def supervise(
 ) -> Supervisor:
     """Make a sound run's directory ready, and return who can place its process and follow it."""
     assert prepared.config is not None
-    executor = make_executor(prepared.config.executor, registry)
+    executor = make_executor(prepared.config.executor, registry, prepared.config.address)
     failures = failures or _ObserverFailures(report)
     observers = Dispatcher(failures)
     for index, plugin in enumerate(plugins):

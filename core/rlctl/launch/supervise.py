@@ -127,6 +127,11 @@ class Supervisor:
 
     def end(self, code: int) -> Result:
         """Return how the run ended whose process ended with this exit code; its directory says it, too."""
+        if code == ExitCode.FENCED:  # it is not over, and not ours to say how it ends
+            return attrs.evolve(
+                self._lost("another process goes on with it", code),
+                status="stopped", failure=None, exit_code=ExitCode.STOPPED,
+            )  # fmt: skip
         return self._end(self._result(code, self._received))
 
     def _stop_for_hook(self, reason: str) -> None:

@@ -24,10 +24,14 @@ Report = Callable[[str], None]
 
 @frozen(kw_only=True)
 class Placing:
-    """How members share the machine: `jobs` CPU slots (None: one for each core), which executor, and pinned to cores or not."""
+    """How members share the machine: `jobs` CPU slots (None: one for each core), pinned to cores or not.
+
+    `executor` is who places them, whose engine is at `address`.
+    """
 
     jobs: int | None = None
     executor: str | None = None
+    address: str | None = None
     affinity: bool = False
 
 
@@ -46,10 +50,12 @@ def make_ready(source: Source, runs_root: Path, placing: Placing, report: Report
     """Return the plan, checked. Raises ConfigError with all that is wrong with it; then nothing was started or written."""
     store, registry = open_plan(source, runs_root), discover()
     if placing.executor is not None:
-        make_executor(placing.executor, registry)  # that it is there is known before the first script needs it
+        make_executor(
+            placing.executor, registry, placing.address
+        )  # that it is there is known before the first script needs it
     slots = local_slots(placing.jobs, pinned=placing.affinity)
     demands, problems = demands_of(store.plan, slots)
-    starter = Starter(store, registry, report, placing.executor)
+    starter = Starter(store, registry, report, placing.executor, placing.address)
     open_members = [item for item in store.plan.members.values() if store.standing(item).state != "finished"]
     problems += config_problems(store.plan, starter, open_members)
     if placing.affinity:

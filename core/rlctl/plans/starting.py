@@ -32,6 +32,7 @@ from rlctl.plugins import Registry
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.directory import RunDirectory, create, process_identity
 from rlctl.runs.files import read_json
+from rlctl.runs.lease import FOLDER, Attempts
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.status import initial_status
 
@@ -62,6 +63,7 @@ class Starter:
     report: Report
     executor: str | None = None
     """Who places all members, whatever their configurations say; None leaves it to these, and tasks to `local`."""
+    address: str | None = None
     probe: Probe = field(factory=probe_once)
     _declared: set[str] = field(factory=set)
 
@@ -77,8 +79,10 @@ class Starter:
         return self._prepare(layers)
 
     def _prepare(self, layers: list[Layer]) -> Prepared:
-        if self.executor is not None:
-            layers = [*layers, Layer("--executor", {"executor": self.executor})]
+        if self.executor is not None:  # then an address in the configuration is that of another one
+            layers = [*layers, Layer("--executor", {"executor": self.executor, "address": self.address})]
+        elif self.address is not None:
+            layers = [*layers, Layer("--address", {"address": self.address})]
         return prepare(layers, self.registry, self.report, self.probe)
 
     def begin(self, member: Member, share: Share) -> Supervisor:
@@ -112,6 +116,8 @@ class Starter:
                 prepared, self.registry, lambda relay: reopen(resumption, prepared, relay, say), report=say
             )
         else:
+            if standing.directory is not None:
+                Attempts(standing.directory.path / FOLDER).withdraw()  # an engine may still have it in its queue
             prepared = self.prepared(member, self._parent(member))
             root, name = self.store.runs_root, self.store.directory_name(member, standing.tries + 1)
             check_parent(prepared, root)
@@ -165,11 +171,15 @@ class Starter:
             run_id=directory.run_id, directory=directory.path, worker="plan", algo=member.kind, env_id="", seed=0,
             total_timesteps=None, total_episodes=None,
         )  # fmt: skip
-        executor = make_executor(self.executor or "local", self.registry)
+        executor = make_executor(self.executor or "local", self.registry, self.address if self.executor else None)
         supervisor = Supervisor(directory, info, executor, Dispatcher(_raise), say, grace=_GRACE)
         argv = (sys.executable, "-m", "rlctl.plans.task", str(directory.path))
         return supervisor, Task(
-            run_id=directory.run_id, argv=argv, environment={"PYTHONUNBUFFERED": "1"}, log=directory.log
+            run_id=directory.run_id,
+            argv=argv,
+            environment={"PYTHONUNBUFFERED": "1"},
+            log=directory.log,
+            directory=directory.path,
         )
 
     def _evaluation(self, member: Member) -> dict[str, Any]:

@@ -1,0 +1,337 @@
+"""Runs on Dask: a real scheduler with two workers on this machine, of which one after the other is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+
+from rlctl.runs.checkpoints import CheckpointFolder
+from rlctl.runs.directory import RunDirectory, state_of
+from rlctl.runs.files import read_json, read_lines
+from rlctl.testing import ExecutorContract
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore"
+)  # of distributed's own sockets and loops, when a test kills their peers
+
+STEPS = 600
+
+
+@define
+class Cluster:
+    """A scheduler and its workers, each in a session of its own."""
+
+    folder: Path
+    processes: dict[str, subprocess.Popen] = field(factory=dict)
+    address: str = ""
+
+    def start(self, wait_until):
+        """Start all of it, and wait until the workers are known."""
+        where = self.folder / "scheduler.json"
+        self._start("scheduler", "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                    "--scheduler-file", where)  # fmt: skip
+        wait_until(lambda: read_json(where), 180)
+        self.address = read_json(where)["address"]
+        for name in ("one", "two"):
+            self.add(name)
+        wait_until(lambda: all("Registered to" in self.log(name) for name in ("one", "two")), 180)
+        return self
+
+    def add(self, name):
+        """Start a worker with its nanny."""
+        self._start(name, "dask_worker", self.address, "--name", name, "--nthreads", "1", "--no-dashboard",
+                    "--death-timeout", "5", "--local-directory", self.folder / name)  # fmt: skip
+
+    def _start(self, name, module, *args):
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{module}", *map(str, args)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def log(self, name):
+        """Return what a process has said."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def worker_of(self, keeper):
+        """Return (nanny's name, pid of the Dask worker process) of the one that has started this keeper."""
+        worker = parent_of(keeper)
+        pids = {process.pid: name for name, process in self.processes.items()}
+        nanny = parent_of(worker)
+        return pids[nanny], worker
+
+    def close(self):
+        """Kill what is left."""
+        for process in self.processes.values():
+            for pid in [*children_of(process.pid), process.pid]:
+                kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+def kill(pid, number):
+    """Send a signal to a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def stat_of(pid):
+    """Return the fields of a process after its name: its state, its parent; None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields
+
+
+def parent_of(pid):
+    """Return the parent of a live process."""
+    return int(stat_of(pid)[1])
+
+
+def children_of(pid):
+    """Return the live children of a process."""
+    pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [child for child in pids if (fields := stat_of(child)) and int(fields[1]) == pid]
+
+
+def processes_with(*words):
+    """Return the live processes that have all these words in their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if all(word.encode() in line for word in words) and stat_of(int(path.parent.name)):
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.fixture
+def cluster(tmp_path, site, monkeypatch, wait_until):
+    """Return a cluster; the leases of its runs last two seconds."""
+    monkeypatch.setenv("RLCTL_LEASE_SECONDS", "2")
+    site("toy_worker")
+    (tmp_path / "dask").mkdir()
+    found = Cluster(tmp_path / "dask")
+    try:
+        yield found.start(wait_until)
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="class")
+def cluster_of_class(tmp_path_factory, wait_until):
+    """Return a cluster for a class of tests that leave it as it is."""
+    found = Cluster(tmp_path_factory.mktemp("dask"))
+    try:
+        yield found.start(wait_until)
+    finally:
+        found.close()
+
+
+@pytest.mark.slow
+class TestDaskExecutor(ExecutorContract):
+    """The executor keeps what every executor promises."""
+
+    executor = "dask"
+    _address = None
+
+    @pytest.fixture(autouse=True)
+    def connected(self, cluster_of_class, monkeypatch):
+        """Point the executor to the cluster."""
+        monkeypatch.setenv("RLCTL_LEASE_SECONDS", "2")
+        type(self)._address = cluster_of_class.address
+
+    @classmethod
+    def make(cls):
+        from rlctl_dask.executor import DaskExecutor
+
+        return DaskExecutor(cls._address)
+
+
+def arguments(run_id, *more):
+    """Return the command line of a run of a few seconds that saves each 100 steps."""
+    return (
+        "run", "toy", "-n", STEPS, "--seed", 5, "--run-id", run_id, "--set", "hyperparameters.step_seconds=0.01",
+        "--set", "checkpoint.every_steps=100", *more,
+    )  # fmt: skip
+
+
+def on(cluster):
+    """Return the options that place a run on the cluster."""
+    return ("--executor", "dask", "--address", cluster.address)
+
+
+def returns(directory):
+    """Return the episodes without their times."""
+    return [(line["episode"], line["step"], line["return"]) for line in read_lines(directory.episodes)]
+
+
+@define
+class Training:
+    """A run on the cluster that has saved its 200th step: its client, and the processes of it."""
+
+    directory: RunDirectory
+    client: subprocess.Popen
+    keeper: int
+    trainer: int
+
+
+@pytest.fixture
+def training(cluster, cli, tmp_path, wait_until):
+    """Start a run by the command line and return it in the midst of its training."""
+    client = cli.start(*arguments("r", *on(cluster)))
+    directory = RunDirectory(tmp_path / "runs" / "r")
+    bundles = CheckpointFolder(directory.path / "checkpoints")
+    wait_until(lambda: any(bundle.step >= 200 for bundle in bundles.all()), 90)
+    [keeper], [trainer] = processes_with("launch.keeper", str(directory.path)), trainers(directory)
+    return Training(directory, client, keeper, trainer)
+
+
+def trainers(directory):
+    """Return the live worker processes of a run."""
+    return processes_with("rlctl.worker", str(directory.path))
+
+
+def assert_ended_well(training, cli, tmp_path):
+    """The run went on from a checkpoint, has one result and the episodes of one that was let alone, and left no process."""
+    directory = training.directory
+    resumes = read_json(directory.manifest)["resumes"]
+    assert resumes and all(item["checkpoint_step"] >= 200 for item in resumes), directory.log_tail()
+    assert read_json(directory.result)["status"] == "finished"
+    assert read_json(directory.result)["step"] == STEPS
+    assert trainers(directory) == []
+    assert cli(*arguments("alone")).code == 0
+    assert returns(directory) == returns(RunDirectory(tmp_path / "runs" / "alone"))
+
+
+def test_a_run_goes_on_elsewhere_when_its_dask_worker_is_killed(training, cluster, cli, tmp_path, wait_until):
+    """The keeper and the trainer end with the worker; Dask starts the run again, from its checkpoint."""
+    _, worker = cluster.worker_of(training.keeper)
+    kill(worker, signal.SIGKILL)
+    wait_until(lambda: stat_of(training.trainer) is None, 10)
+    training.client.communicate(timeout=120)
+    assert training.client.returncode == 0
+    assert_ended_well(training, cli, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_elsewhere_when_a_nanny_and_its_worker_are_killed(training, cluster, cli, tmp_path, wait_until):
+    """One of two machines is gone for good."""
+    name, worker = cluster.worker_of(training.keeper)
+    kill(cluster.processes[name].pid, signal.SIGKILL)
+    kill(worker, signal.SIGKILL)
+    training.client.communicate(timeout=120)
+    assert training.client.returncode == 0
+    assert_ended_well(training, cli, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_frozen_machine_is_given_up_and_trains_no_more_when_it_wakes(training, cluster, cli, tmp_path, wait_until):
+    """Nanny, worker, keeper and trainer are stopped; the run goes on on the other machine, one trainer of the two at a time."""
+    name, worker = cluster.worker_of(training.keeper)
+    frozen = [cluster.processes[name].pid, worker, training.keeper, training.trainer]
+    for pid in frozen:
+        kill(pid, signal.SIGSTOP)
+    wait_until(lambda: len(trainers(training.directory)) == 2, 60)
+    for pid in reversed(frozen):
+        kill(pid, signal.SIGCONT)
+    wait_until(lambda: training.trainer not in trainers(training.directory), 10)
+    training.client.communicate(timeout=120)
+    assert training.client.returncode == 0
+    assert_ended_well(training, cli, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_survives_its_client(training, cluster, cli, tmp_path, wait_until):
+    """The client is killed: the run is still in the list as running, ends by itself, and has trained once."""
+    training.client.kill()
+    training.client.wait()
+    assert state_of(training.directory) == "running"
+    listed = cli("runs", "list", "--json").json()
+    assert [(run["run_id"], run["status"]) for run in listed["runs"]] == [("r", "running")]
+    wait_until(training.directory.result.exists, 60)
+    assert read_json(training.directory.manifest).get("resumes") is None
+    assert read_json(training.directory.result)["step"] == STEPS
+    wait_until(lambda: processes_with("launch.keeper", str(training.directory.path)) == [], 30)
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_its_scheduler_and_can_be_gone_on_with(training, cluster, cli, tmp_path, wait_until):
+    """Without a scheduler the workers leave, and so does the run; `rlctl resume` on this machine goes on with it."""
+    kill(cluster.processes["scheduler"].pid, signal.SIGKILL)
+    training.client.communicate(timeout=180)
+    wait_until(lambda: trainers(training.directory) == [], 60)
+    if not (training.directory.result.exists() and read_json(training.directory.result)["status"] == "finished"):
+        resumed = cli("resume", "r", "--set", "executor=local", timeout=120)
+        assert resumed.code == 0, resumed.err
+        assert_ended_well(training, cli, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_plan_is_placed_on_the_cluster_and_found_again(cluster, cli, tmp_path, wait_until):
+    """After kill -9 of the client its runs go on; `plan status` sees them, and `plan resume` waits for them and ends the plan."""
+    (cli.folder / "p.yaml").write_text(
+        "defaults: {worker: toy, total_timesteps: 600, hyperparameters: {step_seconds: 0.01}}\n"
+        "members: {a: {run: {seed: 1}}, b: {run: {seed: 2}}, c: {run: {seed: 3}, needs: [a, b]}}\n"
+    )
+    client = cli.start("plan", "run", "p.yaml", "-j", 2, *on(cluster))
+    root = tmp_path / "runs"
+    wait_until(lambda: len(processes_with("rlctl.worker", str(root))) == 2, 90)
+    client.kill()
+    client.wait()
+    status = cli("plan", "status", "p", "--json").json()
+    assert sorted(member["state"] for member in status["members"]) == ["pending", "running", "running"]
+    resumed = cli("plan", "resume", "p", "-j", 2, *on(cluster), "--json", timeout=150)
+    assert resumed.code == 0, resumed.err
+    assert len([path for path in root.iterdir() if path.is_dir()]) == 3
+    for path in root.iterdir():
+        if path.is_dir():
+            assert [line["type"] for line in read_lines(path / "events.jsonl")].count("training_started") == 1
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_a_run_on_the_cluster(training, cli):
+    """One SIGINT at the client stops the run at its next safe point, resumable; nothing of it is left."""
+    training.client.send_signal(signal.SIGINT)
+    training.client.communicate(timeout=60)
+    assert training.client.returncode == 75
+    assert read_json(training.directory.result)["status"] == "stopped"
+    assert trainers(training.directory) == []
+
+
+@pytest.mark.slow
+def test_without_an_address_a_cluster_is_made_for_the_command(site, cli, tmp_path):
+    """A LocalCluster of this machine runs it, and is gone with the command."""
+    site("toy_worker")
+    outcome = cli("run", "toy", "-n", 50, "--run-id", "r", "--executor", "dask", timeout=120)
+    assert outcome.code == 0, outcome.err
+    assert read_json(tmp_path / "runs" / "r" / "result.json")["step"] == 50
+    time.sleep(1)
+    assert processes_with("launch.keeper", str(tmp_path)) == []
+
+
+def test_a_scheduler_that_is_not_there_is_refused(site, cli, tmp_path):
+    """Nothing is written, and the message says what does not answer."""
+    site("toy_worker")
+    outcome = cli("run", "toy", "--executor", "dask", "--address", "tcp://127.0.0.1:9")
+    assert outcome.code == 3
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in outcome.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_address_for_an_executor_that_takes_none_is_refused(site, cli):
+    """`local` has no engine that could be anywhere."""
+    site("toy_worker")
+    outcome = cli("run", "toy", "--address", "tcp://127.0.0.1:9")
+    assert outcome.code == 2
+    assert 'executor "local" takes no address.' in outcome.err
