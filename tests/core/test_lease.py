@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rlctl import RunConfig
+from rlctl import RunConfig, resume
 from rlctl.config.layers import Layer
 from rlctl.config.schema import to_tree
 from rlctl.launch.detached import DetachedExecutor
@@ -262,6 +262,20 @@ def test_a_later_placement_takes_the_run_from_an_earlier_one(site, engine, tmp_p
     wait_until(lambda: engine.poll(first) == 76)
     assert end_of(engine, second, wait_until) == 0
     assert read_json(directory.result)["step"] == STEPS
+
+
+def test_a_resume_by_hand_takes_the_run_from_every_engine(site, engine, tmp_path, wait_until):
+    """What an engine still has in its queue finds that the run is another's, and ends."""
+    site("toy_worker")
+    directory, task = begin(tmp_path, "r")
+    handle = engine.submit(task)
+    wait_for_step(directory, 100, wait_until)
+    engine.processes[-1].kill()
+    wait_until(lambda: state_of(directory) == "lost", timeout=20)
+    outcome = resume("r", runs_dir=tmp_path)
+    assert (outcome.result.status, outcome.result.step) == ("finished", STEPS)
+    assert engine._start(handle.folder).wait(timeout=30) == 76
+    assert engine.poll(handle) == 76
 
 
 def test_a_run_that_has_saved_nothing_begins_anew_elsewhere(site, engine, tmp_path, wait_until):

@@ -82,7 +82,7 @@ class DetachedExecutor(ABC):
         if time.monotonic() < handle.next_look:
             return None
         handle.next_look = time.monotonic() + min(1.0, handle.challenge.seconds / 5)
-        if handle.challenge.attempts.placed() != handle.folder.name:
+        if not handle.challenge.attempts.is_placed(handle.folder.name):
             return ExitCode.FENCED
         self._mind(handle)
         return None

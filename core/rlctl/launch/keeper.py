@@ -96,7 +96,7 @@ class Keeper:
         """Raise when this placement is over: it has ended, another one has taken its place, or the engine's process is gone."""
         if (self.folder / "exit.json").exists():
             raise _OverError(ExitCode.DONE)
-        if self._attempts.placed() != self.folder.name:
+        if not self._attempts.is_placed(self.folder.name):
             raise _OverError(ExitCode.FENCED)
         if self._is_piped and select.select([0], [], [], 0)[0] and not os.read(0, 4096):
             raise _OverError(ExitCode.RUN_FAILED)
@@ -115,17 +115,23 @@ class Keeper:
     def _commands(self, directory: Path | None) -> list[Sequence[str]]:
         """Return the task's command, and before it the one that makes a run ready which another process has begun."""
         argv = self.task["argv"]
-        if directory is None or not (directory / "config.json").exists():
+        if directory is None or not self._is_run():
             return [argv]
         if (read_json(directory / "status.json") or {}).get("state") == "created":
             return [argv]
         return [[sys.executable, "-m", "rlctl.launch.reopen", str(directory)], argv]
 
+    def _is_run(self) -> bool:
+        """Return whether it is a training; evaluations and scripts begin again, as they have no checkpoints."""
+        return self.task["directory"] is not None and (Path(self.task["directory"]) / "config.json").exists()
+
     def _follow(self, argv: Sequence[str], lease: Lease) -> int:
         """Run a command to its end, or to ours, and return its exit code."""
         if (self.folder / "kill").exists():
             return -signal.SIGKILL
-        environment = {**os.environ, **self.task["environment"], STAGE_VARIABLE: str(lease.stage)}
+        # A script's own runs are not ours, so they must not publish from our stage.
+        stage = {STAGE_VARIABLE: str(lease.stage)} if self._is_run() else {}
+        environment = {**os.environ, **self.task["environment"], **stage}
         with Path(self.task["log"]).open("ab") as log:
             try:
                 process = subprocess.Popen(

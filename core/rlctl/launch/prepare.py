@@ -61,6 +61,13 @@ class Prepared:
             raise ConfigError(self.problems)
 
 
+def placing_layers(executor: str | None, address: str | None) -> list[Layer]:
+    """Return the layers that place a run otherwise than before; the address of another executor does not hold then."""
+    if executor is not None:
+        return [Layer("--executor", {"executor": executor, "address": address})]
+    return [] if address is None else [Layer("--address", {"address": address})]
+
+
 def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: Probe = probe_configured) -> Prepared:
     """Return the run that the layers describe, checked; never raises for a user's mistake. `report` hears of a set-up."""
     layers = list(layers)

@@ -19,7 +19,7 @@ from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
 from rlctl.launch.executor import Task
 from rlctl.launch.parent import check_parent
-from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.prepare import Prepared, placing_layers, prepare
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import Resumption, find_resumption, reopen, require_resumable
 from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for
@@ -79,10 +79,7 @@ class Starter:
         return self._prepare(layers)
 
     def _prepare(self, layers: list[Layer]) -> Prepared:
-        if self.executor is not None:  # then an address in the configuration is that of another one
-            layers = [*layers, Layer("--executor", {"executor": self.executor, "address": self.address})]
-        elif self.address is not None:
-            layers = [*layers, Layer("--address", {"address": self.address})]
+        layers = [*layers, *placing_layers(self.executor, self.address)]
         return prepare(layers, self.registry, self.report, self.probe)
 
     def begin(self, member: Member, share: Share) -> Supervisor:

@@ -89,9 +89,10 @@ class Attempts:
         if self.path.exists():
             self.place(None)
 
-    def placed(self) -> str | None:
-        """Return which placement may train the run."""
-        return (read_json(self.path / "placement.json") or {}).get("id")
+    def is_placed(self, placement: str) -> bool:
+        """Return whether this placement may train the run; a file that cannot be read now is no reason to end a training."""
+        said = read_json(self.path / "placement.json")
+        return said is None or said.get("id") == placement
 
     @contextlib.contextmanager
     def taken_over(self) -> Iterator[None]:

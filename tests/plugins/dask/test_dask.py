@@ -46,7 +46,7 @@ class Cluster:
     def add(self, name):
         """Start a worker with its nanny."""
         self._start(name, "dask_worker", self.address, "--name", name, "--nthreads", "1", "--no-dashboard",
-                    "--death-timeout", "5", "--local-directory", self.folder / name)  # fmt: skip
+                    "--death-timeout", "60", "--local-directory", self.folder / name)  # fmt: skip
 
     def _start(self, name, module, *args):
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -219,7 +219,7 @@ def test_a_run_goes_on_elsewhere_when_its_dask_worker_is_killed(training, cluste
     _, worker = cluster.worker_of(training.keeper)
     kill(worker, signal.SIGKILL)
     wait_until(lambda: stat_of(training.trainer) is None, 10)
-    training.client.communicate(timeout=120)
+    training.client.communicate(timeout=240)
     assert training.client.returncode == 0
     assert_ended_well(training, cli, tmp_path)
 
@@ -230,7 +230,7 @@ def test_a_run_goes_on_elsewhere_when_a_nanny_and_its_worker_are_killed(training
     name, worker = cluster.worker_of(training.keeper)
     kill(cluster.processes[name].pid, signal.SIGKILL)
     kill(worker, signal.SIGKILL)
-    training.client.communicate(timeout=120)
+    training.client.communicate(timeout=240)
     assert training.client.returncode == 0
     assert_ended_well(training, cli, tmp_path)
 
@@ -246,7 +246,7 @@ def test_a_frozen_machine_is_given_up_and_trains_no_more_when_it_wakes(training,
     for pid in reversed(frozen):
         kill(pid, signal.SIGCONT)
     wait_until(lambda: training.trainer not in trainers(training.directory), 10)
-    training.client.communicate(timeout=120)
+    training.client.communicate(timeout=240)
     assert training.client.returncode == 0
     assert_ended_well(training, cli, tmp_path)
 
@@ -272,7 +272,7 @@ def test_a_run_ends_with_its_scheduler_and_can_be_gone_on_with(training, cluster
     training.client.communicate(timeout=180)
     wait_until(lambda: trainers(training.directory) == [], 60)
     if not (training.directory.result.exists() and read_json(training.directory.result)["status"] == "finished"):
-        resumed = cli("resume", "r", "--set", "executor=local", timeout=120)
+        resumed = cli("resume", "r", "--executor", "local", timeout=120)
         assert resumed.code == 0, resumed.err
         assert_ended_well(training, cli, tmp_path)
 
