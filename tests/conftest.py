@@ -24,9 +24,11 @@ from rlctl.testing.distributions import forget_plugins
 
 FAKE_SITE = Path(__file__).parent / "fake_site"
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Inherited where the tests run in the background of a script; what a test starts would not hear of Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Ignored signals are inherited, where the tests run in the background of a script or under nohup; what a test starts would
+# not hear of Ctrl-C or of a closed terminal.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @frozen

@@ -68,7 +68,8 @@ def on_path(*folders: Path) -> Iterator[dict[str, str]]:
 
 
 def _modules_from(folders: Iterable[str]) -> Iterator[str]:
-    for name, module in list(sys.modules.items()):
+    # A copy, in one go: other threads may import something meanwhile.
+    for name, module in sys.modules.copy().items():
         file = getattr(module, "__file__", None) or ""
         if any(file.startswith(folder + os.sep) for folder in folders):
             yield name

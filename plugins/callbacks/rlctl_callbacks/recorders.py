@@ -65,30 +65,9 @@ _EPISODES = (
 def recorders() -> list[CallbackDescriptor]:
     """Return the callbacks that record."""
     return [
-        CallbackDescriptor(
-            name="transitions",
-            summary="each step of training as arrays, for rlctl.load_transitions and Minari",
-            factory="rlctl_callbacks.recording:Records",
-            env_observer="rlctl_callbacks.recording:Transitions",
-            options=(_CHUNK, _LONGEST, _INFOS),
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
-        ),
-        CallbackDescriptor(
-            name="actions",
-            summary="the actions of training as arrays, for rlctl.load_actions",
-            factory="rlctl_callbacks.recording:Records",
-            env_observer="rlctl_callbacks.recording:Actions",
-            options=(_CHUNK, _LONGEST),
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
-        ),
-        CallbackDescriptor(
-            name="frames",
-            summary="pictures of training episodes as arrays, for rlctl.load_frames",
-            factory="rlctl_callbacks.recording:Records",
-            env_observer="rlctl_callbacks.recording:Frames",
-            options=(_CHUNK, _LONGEST, _EVERY),
-            requires=("gymnasium>=1.0", "numpy>=1.26"),
-        ),
+        _steps("transitions", "each step of training as arrays, for rlctl.load_transitions and Minari", _INFOS),
+        _steps("actions", "the actions of training as arrays, for rlctl.load_actions"),
+        _steps("frames", "pictures of training episodes as arrays, for rlctl.load_frames", _EVERY),
         CallbackDescriptor(
             name="video",
             summary="films of the policy while it trains, in videos/",
@@ -98,6 +77,18 @@ def recorders() -> list[CallbackDescriptor]:
             requires=("gymnasium>=1.0", "imageio>=2.31", "imageio-ffmpeg>=0.4.9"),
         ),
     ]
+
+
+def _steps(name: str, summary: str, *own: Parameter) -> CallbackDescriptor:
+    """Return a callback that records steps; its observer is the class of `recording` that has its name."""
+    return CallbackDescriptor(
+        name=name,
+        summary=summary,
+        factory="rlctl_callbacks.recording:Records",
+        env_observer=f"rlctl_callbacks.recording:{name.title()}",
+        options=(_CHUNK, _LONGEST, *own),
+        requires=("gymnasium>=1.0", "numpy>=1.26"),
+    )
 
 
 def formats_of_records() -> list[ExportDescriptor]:

@@ -15,6 +15,7 @@ def test_a_line_says_what_its_episodes_reached(tmp_path, capsys):
     files.rlctl_metrics(Metrics(step=5, seconds=1.0, values={"train/loss": 0.25, "train/q_value": 1.0}))
     for index, value in enumerate((1.0, 3.0, 7.0)):
         files.rlctl_episode_ended(Episode(index=index, step=10 * (index + 1), episode_return=value, length=10 + index))
+    files.rlctl_checkpoint_due()  # writes what waits
     console.rlctl_status_changed(Progress(step=30, episodes=3, seconds=2.0))
     expected = "rlctl: episode 2, step 20/100: return 2.00 ± 1.00, length 10.5, loss 0.25, 8 s left\n"
     assert capsys.readouterr().err == expected
@@ -30,8 +31,10 @@ def test_a_resumed_run_does_not_tell_again(tmp_path, capsys):
     info = fake_run(tmp_path, total_episodes=10).info
     files = JsonLines(info)
     files.rlctl_episode_ended(Episode(index=0, step=10, episode_return=1.0, length=10))
+    files.rlctl_checkpoint_due()  # writes what waits
     console = Console(info, every=1)
     files.rlctl_episode_ended(Episode(index=1, step=20, episode_return=1.0, length=10))
+    files.rlctl_checkpoint_due()
     console.rlctl_status_changed(Progress(step=20, episodes=2, seconds=2.0))
     assert capsys.readouterr().err.startswith("rlctl: episode 2/10, step 20: ")
 

@@ -303,7 +303,7 @@ def test_the_commands_of_the_page_run(zoo, script, cli):
         budget = ["--total-timesteps", "256"] if "run" in words and "--total-timesteps" not in words else []
         outcome = cli(*words, *budget, timeout=280)
         assert outcome.code == 0, f"{line}: {outcome.err}"
-    assert len(lines) == 14
+    assert len(lines) == 16
 
 
 # ---- what is refused, and what is never done -----------------------------------------------------------------------
