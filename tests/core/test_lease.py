@@ -14,16 +14,17 @@ from rlctl import RunConfig, resume
 from rlctl.config.layers import Layer
 from rlctl.config.schema import to_tree
 from rlctl.launch.detached import DetachedExecutor
+from rlctl.launch.executor import Demand, Task
 from rlctl.launch.prepare import prepare
 from rlctl.launch.start import create_run, task_for
 from rlctl.plugins import discover
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.directory import RunDirectory, state_of
-from rlctl.runs.files import read_json, read_lines
+from rlctl.runs.files import link_json, read_json, read_lines, write_json
 from rlctl.runs.lease import Attempts, Challenge
 from rlctl.testing import ExecutorContract
 
-SECONDS = 1.5
+SECONDS = 2.5
 
 # ---- claims --------------------------------------------------------------------------------------------------------
 
@@ -96,33 +97,73 @@ def test_a_bundle_that_was_begun_before_the_takeover_cannot_be_committed_after_i
     assert new.find("latest").step == 150
 
 
+def test_who_was_taken_over_removes_no_bundle(tmp_path):
+    """It was about to prune when it froze: what it then tries to remove stays, and so do the links."""
+    attempts, path = Attempts(tmp_path / "attempts"), tmp_path / "checkpoints"
+    old = CheckpointFolder(path, attempts.claim(0, {}, 1.0).stage)
+    bundles = [old.commit(old.begin(step), {"step": step}) for step in (100, 200, 300)]
+    old.link("best", bundles[1].path)
+    attempts.claim(1, {}, 1.0)
+    old.prune(1)
+    old.link("best", None)
+    assert [bundle.step for bundle in old.all()] == [100, 200, 300]
+    assert old.find("best").step == 200
+
+
+def test_a_lost_answer_of_the_file_system_does_not_lose_a_claim(tmp_path, monkeypatch):
+    """NFS makes the link, its answer is lost, it is asked again and says that there is one: it is ours all the same."""
+    link = os.link
+
+    def link_and_fail(source, target):
+        link(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", link_and_fail)
+    assert link_json(tmp_path / "ours", {})
+    (tmp_path / "theirs").touch()
+    monkeypatch.setattr(os, "link", link)
+    assert not link_json(tmp_path / "theirs", {})
+
+
 # ---- an engine of processes ----------------------------------------------------------------------------------------
 
 
 class ProcessEngine(DetachedExecutor):
-    """The smallest engine: a process of this machine. `processes` are all that it has started."""
+    """The smallest engine: a process of this machine, in another folder. `processes` are all that it has started."""
 
     def __init__(self):
         self.processes = []
+        self.jobs = {}
+        self.is_reachable = True
 
-    def start(self, argv, log):
+    def start(self, name, argv, log, demand):
+        if not self.is_reachable:
+            raise ConnectionError("the engine is gone")
         with log.open("ab") as output:
             self.processes.append(subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+                argv, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, cwd="/"
             ))  # fmt: skip
+        self.jobs[name] = self.processes[-1]
         return self.processes[-1]
+
+    def find(self, name):
+        return self.jobs.get(name)
 
     def given_up(self, job):
         return None
 
+    def lacking(self, demand):
+        return "this engine has no GPU" if demand.gpus else None
+
 
 @pytest.fixture
 def engine(monkeypatch):
-    """Return an engine, with leases of a second and a half."""
+    """Return an engine, with leases of two and a half seconds."""
     monkeypatch.setenv("RLCTL_LEASE_SECONDS", str(SECONDS))
     found = ProcessEngine()
     yield found
     for process in found.processes:
+        process.send_signal(signal.SIGCONT)
         process.stdin.close()  # the keeper ends what it keeps
         process.wait(timeout=30)
 
@@ -198,7 +239,7 @@ def end_of(engine, handle, wait_until):
 def test_a_lost_machine_costs_what_was_not_saved_and_nothing_else(site, engine, tmp_path, wait_until):
     """The keeper is killed, its trainer ends with it; the run goes on from its checkpoint, to the records of one let alone."""
     site("toy_worker")
-    alone, task = begin(tmp_path, "alone")
+    alone, task = begin(tmp_path, "alone", step_seconds=0)
     assert end_of(engine, engine.submit(task), wait_until) == 0
     directory, task = begin(tmp_path, "r")
     handle = engine.submit(task)
@@ -216,7 +257,7 @@ def test_a_lost_machine_costs_what_was_not_saved_and_nothing_else(site, engine, 
 def test_a_frozen_machine_is_taken_over_and_writes_nothing_when_it_wakes(site, engine, tmp_path, wait_until):
     """Keeper and trainer are stopped, taken over, and woken in the midst of their successor's training: they end in silence."""
     site("toy_worker")
-    alone, task = begin(tmp_path, "alone")
+    alone, task = begin(tmp_path, "alone", step_seconds=0)
     assert end_of(engine, engine.submit(task), wait_until) == 0
     directory, task = begin(tmp_path, "r")
     handle = engine.submit(task)
@@ -240,7 +281,8 @@ def test_what_an_engine_starts_twice_trains_once(site, engine, tmp_path, wait_un
     site("toy_worker")
     directory, task = begin(tmp_path, "r")
     handle = engine.submit(task)
-    second = engine._start(handle.folder)
+    engine._start(handle)
+    second = engine.processes[-1]
     seen = []
     while engine.poll(handle) is None:
         seen.append(len(trainers(directory)))
@@ -274,8 +316,111 @@ def test_a_resume_by_hand_takes_the_run_from_every_engine(site, engine, tmp_path
     wait_until(lambda: state_of(directory) == "lost", timeout=20)
     outcome = resume("r", runs_dir=tmp_path)
     assert (outcome.result.status, outcome.result.step) == ("finished", STEPS)
-    assert engine._start(handle.folder).wait(timeout=30) == 76
+    engine._start(handle)
+    assert engine.processes[-1].wait(timeout=30) == 76
     assert engine.poll(handle) == 76
+
+
+def test_a_frozen_machine_changes_no_record_of_a_run_that_was_resumed_by_hand(site, engine, tmp_path, wait_until):
+    """What it still appends when it wakes goes to files that were replaced, also where the run goes on without an engine."""
+    site("toy_worker")
+    alone, task = begin(tmp_path, "alone", step_seconds=0)
+    assert end_of(engine, engine.submit(task), wait_until) == 0
+    directory, task = begin(tmp_path, "r")
+    engine.submit(task)
+    wait_for_step(directory, 200, wait_until)
+    frozen, [trainer] = engine.processes[-1], trainers(directory)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    os.kill(trainer, signal.SIGSTOP)
+    wait_until(lambda: state_of(directory) == "lost", timeout=20)
+    said = []
+    resume("r", runs_dir=tmp_path, report=said.append)
+    os.kill(trainer, signal.SIGCONT)
+    wait_until(lambda: trainers(directory) == [], timeout=10)
+    os.kill(frozen.pid, signal.SIGCONT)
+    assert frozen.wait(timeout=10) == 76
+    assert records(directory) == records(alone)
+    assert any("waiting until the machine that it was on" in line for line in said)
+
+
+def test_who_comes_later_follows_what_was_placed_before(site, engine, tmp_path, wait_until):
+    """The process that has submitted it is gone: another one finds it in the engine, and nothing is started twice."""
+    site("toy_worker")
+    directory, task = begin(tmp_path, "r")
+    engine.submit(task)
+    handle = engine.attach(directory.path)
+    assert end_of(engine, handle, wait_until) == 0
+    assert len(engine.processes) == 1
+    assert engine.attach(directory.path) is None  # it is over
+
+
+def test_what_the_engine_has_forgotten_is_placed_again_by_who_comes_later(site, engine, tmp_path, wait_until):
+    """Engine, submitter and machine were lost at once: the run goes on from its checkpoint."""
+    site("toy_worker")
+    directory, task = begin(tmp_path, "r")
+    engine.submit(task)
+    wait_for_step(directory, 200, wait_until)
+    engine.processes[-1].kill()
+    engine.jobs.clear()
+    assert end_of(engine, engine.attach(directory.path), wait_until) == 0
+    assert [item["checkpoint_step"] >= 200 for item in read_json(directory.manifest)["resumes"]] == [True]
+    assert "the engine does not know it any more; it is placed again" in directory.log.read_text()
+
+
+def test_a_run_whose_engine_is_gone_was_cut_off(site, engine, tmp_path, wait_until):
+    """Nothing of its own has ended it: it is told as stopped, not as killed, and can be gone on with."""
+    site("toy_worker")
+    directory, task = begin(tmp_path, "r")
+    handle = engine.submit(task)
+    wait_for_step(directory, 100, wait_until)
+    engine.is_reachable = False
+    engine.processes[-1].kill()
+    assert end_of(engine, handle, wait_until) == 75
+    assert "it cannot be placed again: the engine is gone" in directory.log.read_text()
+
+
+def test_what_an_engine_can_never_place_is_refused(engine, tmp_path):
+    """It would wait for ever; nothing is written."""
+    demand = Demand(gpus=1)
+    task = Task(run_id="r", argv=("true",), environment={}, log=tmp_path / "log", directory=tmp_path, demand=demand)
+    with pytest.raises(OSError, match="this engine has no GPU"):
+        engine.submit(task)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_of_runs_is_that_of_who_submits(site, engine, tmp_path, wait_until, monkeypatch):
+    """The engine's processes are in another folder; those that it keeps are in ours."""
+    site("toy_worker")
+    monkeypatch.chdir(tmp_path)
+    _, task = begin(Path("runs"), "r", step_seconds=0)
+    assert end_of(engine, engine.submit(task), wait_until) == 0
+    assert read_json(tmp_path / "runs" / "r" / "result.json")["step"] == STEPS
+
+
+SAYS_PID = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open(sys.argv[1], "a") as file: print(os.getpid(), file=file)
+time.sleep(60)
+"""
+
+
+def test_a_script_whose_keeper_is_lost_is_gone_before_it_begins_again(engine, tmp_path, wait_until):
+    """It gets no grace then: two of it at the same time could write the same files."""
+    (tmp_path / "logs").mkdir()
+    pids = tmp_path / "pids"
+    argv = [sys.executable, "-c", SAYS_PID, str(pids)]
+    write_json(tmp_path / "request.json", {"kind": "script", "argv": argv, "environment": {}, "grace": 30.0})
+    task = Task(
+        run_id="t", argv=(sys.executable, "-m", "rlctl.plans.task", str(tmp_path)), environment={},
+        log=tmp_path / "logs" / "worker.log", directory=tmp_path,
+    )  # fmt: skip
+    handle = engine.submit(task)
+    [first] = wait_until(lambda: pids.exists() and pids.read_text().split())
+    engine.processes[-1].kill()
+    engine._start(handle)
+    wait_until(lambda: len(pids.read_text().split()) == 2)
+    assert not Path(f"/proc/{first}").exists()
 
 
 def test_a_run_that_has_saved_nothing_begins_anew_elsewhere(site, engine, tmp_path, wait_until):
@@ -288,6 +433,9 @@ def test_a_run_that_has_saved_nothing_begins_anew_elsewhere(site, engine, tmp_pa
     handle = engine.submit(task)
     wait_until(lambda: len(list(read_lines(directory.episodes))) > 5, timeout=30)
     engine.processes[-1].kill()
+    wait_until(lambda: trainers(directory) == [], timeout=30)
+    status = read_json(directory.status)
+    write_json(directory.status, {**status, "state": "created"})  # as if the last status had not reached the disk
     assert end_of(engine, handle, wait_until) == 0
     episodes = [line["episode"] for line in read_lines(directory.episodes)]
     assert episodes == list(range(len(episodes)))
@@ -295,14 +443,30 @@ def test_a_run_that_has_saved_nothing_begins_anew_elsewhere(site, engine, tmp_pa
     assert (directory.path / "abandoned" / "001" / "episodes.jsonl").exists()
 
 
-def test_a_run_whose_keeper_is_silent_is_lost_in_lists(site, engine, tmp_path, wait_until):
-    """Its state is running while its lease is held, and lost when nobody has beaten for twice its duration."""
+def test_a_run_that_another_machine_has_released_is_lost_in_lists(site, engine, tmp_path, wait_until):
+    """Its last status says that it is running there, and nobody can look; but its lease has ended, or was taken over in vain."""
     site("toy_worker")
     directory, task = begin(tmp_path, "r")
     engine.submit(task)
     wait_for_step(directory, 100, wait_until)
+    engine.processes[-1].stdin.close()  # as its machine's worker is stopped
+    engine.processes[-1].wait(timeout=30)
+    status = read_json(directory.status)
+    write_json(directory.status, {**status, "host": "elsewhere"})
+    assert (status["state"], state_of(directory)) == ("running", "lost")
+    with pytest.raises(KeyboardInterrupt), Attempts(directory.path / "attempts").taken_over(print):
+        raise KeyboardInterrupt
+    assert state_of(directory) == "lost"
+
+
+def test_a_run_whose_keeper_is_silent_is_lost_in_lists(site, engine, tmp_path, wait_until):
+    """Its state is running while its lease is held, and lost when nobody has beaten for twice its duration."""
+    site("toy_worker")
+    directory, task = begin(tmp_path, "r", step_seconds=0.03)
+    engine.submit(task)
+    wait_for_step(directory, 100, wait_until)
     assert state_of(directory) == "running"
     os.kill(engine.processes[-1].pid, signal.SIGSTOP)
-    wait_until(lambda: state_of(directory) == "lost", timeout=10)
+    wait_until(lambda: state_of(directory) == "lost", timeout=30)
     os.kill(engine.processes[-1].pid, signal.SIGCONT)
-    wait_until(lambda: state_of(directory) == "running", timeout=10)
+    wait_until(lambda: state_of(directory) == "running", timeout=30)

@@ -1,4 +1,4 @@
-"""An executor over an engine that places processes on other machines: a base for plugins, which bring two methods.
+"""An executor over an engine that places processes on other machines: a base for plugins, which bring a few methods.
 
 The engine is asked to start `rlctl.launch.keeper`, and for nothing else. How a task fares, signals to it, its end: all of that
 are files below its directory, which the machines share. So the process that has submitted a task may leave.
@@ -14,24 +14,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import define, field
 
 from rlctl.errors import ExitCode
-from rlctl.launch.executor import Task
+from rlctl.launch.executor import Demand, Task
 from rlctl.runs.files import append_line, link_json, read_json, write_json
 from rlctl.runs.lease import FOLDER, Attempts, Challenge, lease_seconds, process_name
 
+_SIGNALS = "signals.jsonl"
 _MAX_LOSSES = 5
 """So many lost machines a task may cost; what kills machines again and again is not to kill all of them."""
 
 
 @define
 class Placed:
-    """A task that was handed to an engine. `folder` has its files; `job` is what the engine calls it."""
+    """A task that was handed to an engine. `folder` has its files.
+
+    `job` is what the engine calls it, None where it does not know it any more. `before` is the last attempt that was not of it.
+    """
 
     folder: Path
     log: Path
     job: Any
+    demand: Demand
     challenge: Challenge
     before: int
     next_look: float = 0.0
@@ -45,37 +51,75 @@ class DetachedExecutor(ABC):
     """Places tasks on an engine's machines, which have the same folders and the same Python at the same paths as this one."""
 
     @abstractmethod
-    def start(self, argv: Sequence[str], log: Path) -> Any:
-        """Have the engine run a command somewhere, its output appended to `log`; returns what the engine calls it, at once.
+    def start(self, name: str, argv: Sequence[str], log: Path, demand: Demand) -> Any:
+        """Have the engine run a command where `demand` can be had; returns the job, at once. Its output is appended to `log`.
 
-        The command's stdin must be a pipe that ends with the engine's process there, or no pipe. Raises OSError.
+        `name` is a new one each time, by which `find` knows the job. The command's stdin must be a pipe that ends with the
+        engine's process there, or no pipe. Raises OSError.
         """
+
+    @abstractmethod
+    def find(self, name: str) -> Any | None:
+        """Return the job that some process has started under this name; None when the engine does not know it any more."""
 
     @abstractmethod
     def given_up(self, job: Any) -> str | None:
         """Return why the engine will not run the command any more, None while it runs, may still run, or is done."""
 
+    def lacking(self, demand: Demand) -> str | None:
+        """Return why a task with this demand could never be placed, None when it can or nobody knows."""
+        return None
+
+    def room(self) -> int | None:
+        """Return how many small tasks the engine can run at the same time, None when nobody knows."""
+        return None
+
     def submit(self, task: Task) -> Placed:
-        """Hand the task to the engine. No placement before it can train this run from now on."""
+        """Hand the task to the engine. No placement before it can train this run from now on.
+
+        Raises OSError when the engine cannot be reached, or could never place it.
+        """
+        refusal = self.lacking(task.demand)
+        if refusal is not None:
+            raise OSError(refusal)
         place = task.directory / FOLDER if task.directory else task.log.with_name(f"{task.log.name}.{FOLDER}")
-        attempts, seconds = Attempts(place), lease_seconds()
-        folder = place / f"placement-{secrets.token_hex(8)}"
+        attempts, seconds = Attempts(place.resolve()), lease_seconds()
+        folder = attempts.path / f"placement-{secrets.token_hex(8)}"
         folder.mkdir(parents=True)
+        before = attempts.newest()
         write_json(folder / "task.json", {
             "run_id": task.run_id,
             "argv": task.argv,
             "environment": dict(task.environment),
             "log": str(task.log.resolve()),
             "directory": str(task.directory.resolve()) if task.directory else None,
+            "folder": str(Path.cwd()),
+            "demand": attrs.asdict(task.demand),
             "lease_seconds": seconds,
+            "before": before,
         })  # fmt: skip
-        before = attempts.newest()
         attempts.place(folder.name)
-        job = self._start(folder)
-        return Placed(folder, task.log, job, Challenge(attempts, seconds), before)
+        handle = Placed(folder, task.log, None, task.demand, Challenge(attempts, seconds), before)
+        self._start(handle)
+        return handle
+
+    def attach(self, directory: Path) -> Placed | None:
+        """Return what a process that has left has placed last for this directory; None when it is over, or was to end."""
+        attempts = Attempts((directory / FOLDER).resolve())
+        folder = attempts.placement()
+        task = read_json(folder / "task.json") if folder is not None else None
+        if folder is None or task is None or any((folder / name).exists() for name in ("exit.json", "kill", _SIGNALS)):
+            return None
+        name = (read_json(folder / "job.json") or {}).get("name")
+        job = self.find(name) if name is not None else None
+        challenge = Challenge(attempts, float(task["lease_seconds"]))
+        return Placed(folder, Path(task["log"]), job, Demand(**task["demand"]), challenge, task["before"])
 
     def poll(self, handle: Any) -> int | None:
-        """Return the exit code when the task has ended, 76 when another placement has taken its place, else None."""
+        """Return the exit code when the task has ended, None while it has not.
+
+        It is 76 when another placement has taken its place, and 75 when it was cut off and can be placed nowhere.
+        """
         ended = read_json(handle.folder / "exit.json")
         if ended is not None:
             return int(ended["code"])
@@ -89,39 +133,46 @@ class DetachedExecutor(ABC):
 
     def cancel(self, handle: Any, signal_number: int) -> None:
         """Have the signal sent to the task, wherever it is."""
-        append_line(handle.folder / "signals.jsonl", {"signal": int(signal_number)})
+        append_line(handle.folder / _SIGNALS, {"signal": int(signal_number)})
 
     def kill(self, handle: Any) -> None:
         """Have the task killed with all that it has started; one that has not begun never will."""
         (handle.folder / "kill").touch()
         handle.next_look = 0.0
 
-    def _start(self, folder: Path) -> Any:
-        return self.start((sys.executable, "-m", "rlctl.launch.keeper", str(folder.resolve())), folder / "keeper.log")
+    def _start(self, handle: Placed) -> None:
+        name = f"{handle.folder.name}-{secrets.token_hex(4)}"
+        write_json(handle.folder / "job.json", {"name": name, "at": time.time()})
+        argv = (sys.executable, "-m", "rlctl.launch.keeper", str(handle.folder))
+        handle.job = self.start(name, argv, handle.folder / "keeper.log", handle.demand)
 
     def _mind(self, handle: Placed) -> None:
         """Put the task elsewhere if its machine is lost; do away with one that is to be killed and that nobody runs."""
         attempts, is_free = handle.challenge.attempts, handle.challenge.may_claim()
-        newest = attempts.newest()
-        if is_free and (handle.folder / "kill").exists():
+        if not is_free:
+            return  # it runs
+        if (handle.folder / "kill").exists():
             self._end(handle, -9)
             return
-        refusal = self.given_up(handle.job)
-        if not is_free or (refusal is None and not self._is_lost(handle, newest)):
-            return  # it runs, or waits for its turn
+        newest = attempts.newest()
+        refusal = "the engine does not know it any more" if handle.job is None else self.given_up(handle.job)
+        if refusal is None and not self._is_lost(handle, newest):
+            return  # it waits for its turn
         handle.replaced.add(newest)
         handle.losses += 1
-        why = refusal or "the machine that it was on is silent"
+        self._place_again(handle, refusal or "the machine that it was on is silent")
+
+    def _place_again(self, handle: Placed, why: str) -> None:
         if handle.losses > _MAX_LOSSES:
             self._say(handle, f"{why}; it is given up after {_MAX_LOSSES} losses")
-            self._end(handle, -9)
+            self._end(handle, ExitCode.RUN_FAILED)
             return
         self._say(handle, f"{why}; it is placed again")
         try:
-            handle.job = self._start(handle.folder)
+            self._start(handle)
         except OSError as error:
             self._say(handle, f"it cannot be placed again: {error}")
-            self._end(handle, -9)
+            self._end(handle, ExitCode.STOPPED)
 
     def _is_lost(self, handle: Placed, newest: int) -> bool:
         """Return whether an attempt of this placement is over, and the engine has had its time to begin another one itself.

@@ -12,11 +12,30 @@ from rlctl.errors import Problem, RlctlError
 from rlctl.plugins import Registry
 
 
+@frozen
+class Demand:
+    """What a task takes while it runs: CPU slots, GPUs, memory in MiB.
+
+    `elsewhere` says that it is placed on other machines, whose engine counts all of that; here it takes one slot only.
+    """
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_mb: int = 0
+    elsewhere: bool = False
+
+    @property
+    def here(self) -> Demand:
+        """What it takes of this machine."""
+        return Demand() if self.elsewhere else self
+
+
 @frozen(kw_only=True)
 class Task:
     """A process to place: its command, what to add to the environment, and where its output goes.
 
     `directory` is that of the run or of another member of a plan, None for a process that is neither.
+    `demand` is what it takes; an executor of this machine need not look at it.
     `cores` are those that it is to be pinned to, none for all that there are.
     The command's stdin must be a pipe that stays open as long as somebody waits for the run; its end stops the run.
     """
@@ -27,6 +46,7 @@ class Task:
     log: Path
     cores: tuple[int, ...] = ()
     directory: Path | None = None
+    demand: Demand = Demand()
 
 
 def executor_problems(name: str, address: str | None, registry: Registry) -> list[Problem]:

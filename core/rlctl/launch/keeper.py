@@ -103,7 +103,7 @@ class Keeper:
 
     def _train(self, lease: Lease) -> int:
         directory = Path(self.task["directory"]) if self.task["directory"] else None
-        for argv in self._commands(directory):
+        for argv in self._commands(directory, lease):
             result = read_json(directory / "result.json") if directory else None
             if result is not None:
                 return int(result.get("exit_code", ExitCode.RUN_FAILED))
@@ -112,12 +112,11 @@ class Keeper:
                 return code
         return 0
 
-    def _commands(self, directory: Path | None) -> list[Sequence[str]]:
-        """Return the task's command, and before it the one that makes a run ready which another process has begun."""
+    def _commands(self, directory: Path | None, lease: Lease) -> list[Sequence[str]]:
+        """Return the task's command, and before it the one that makes a run ready which another process may have begun."""
         argv = self.task["argv"]
-        if directory is None or not self._is_run():
-            return [argv]
-        if (read_json(directory / "status.json") or {}).get("state") == "created":
+        is_first = lease.number == int(self.task["before"]) + 1
+        if directory is None or is_first or not self._is_run():
             return [argv]
         return [[sys.executable, "-m", "rlctl.launch.reopen", str(directory)], argv]
 
@@ -129,14 +128,13 @@ class Keeper:
         """Run a command to its end, or to ours, and return its exit code."""
         if (self.folder / "kill").exists():
             return -signal.SIGKILL
-        # A script's own runs are not ours, so they must not publish from our stage.
-        stage = {STAGE_VARIABLE: str(lease.stage)} if self._is_run() else {}
-        environment = {**os.environ, **self.task["environment"], **stage}
+        environment = {**os.environ, **self.task["environment"], STAGE_VARIABLE: str(lease.stage)}
         with Path(self.task["log"]).open("ab") as log:
             try:
                 process = subprocess.Popen(
-                    argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
-                )
+                    argv, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True,
+                    cwd=self.task["folder"],
+                )  # fmt: skip
             except OSError as error:
                 log.write(f"rlctl: {argv[0]} could not be started: {error}\n".encode())
                 return _NOT_STARTED

@@ -58,7 +58,7 @@ def _go_on(directory: RunDirectory) -> None:
     prepared = prepare([found.layer], discover(), say)
     prepared.require_sound()
     require_resumable(found, prepared, False)
-    reopen_held(found, prepared, manifest.get("relay") or [], say, stage_of_process())
+    reopen_held(found, prepared, manifest.get("relay") or [], say, _supervisor(directory), stage_of_process())
     say(f"goes on from step {found.checkpoint.step}")
 
 
@@ -82,9 +82,13 @@ def _begin_anew(directory: RunDirectory) -> None:
     say(f"begins anew, as no checkpoint was saved; what there was is kept in {place}")
     manifest = {**(read_json(directory.manifest) or {}), "resumes": []}
     write_json(directory.manifest, manifest, stage=stage_of_process())
-    supervisor = (read_json(directory.status) or {}).get("supervisor") or process_identity()
     append_event(directory.events, "run_resumed", step=0)
-    write_json(directory.status, initial_status(supervisor), stage=stage_of_process())
+    write_json(directory.status, initial_status(_supervisor(directory)), stage=stage_of_process())
+
+
+def _supervisor(directory: RunDirectory) -> dict[str, Any]:
+    """Return the process that waits for the run; it may be on another machine, and it may have left."""
+    return (read_json(directory.status) or {}).get("supervisor") or process_identity()
 
 
 def _is_complete(config: Mapping[str, Any], found: Resumption) -> bool:

@@ -145,9 +145,9 @@ def reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)  # of two that resume at the same moment, the second sees the first's status
         _require_ended(resumption.directory)
-        with Attempts(resumption.directory.path / FOLDER).taken_over():
+        with Attempts(resumption.directory.path / FOLDER).taken_over(report) as stage:
             resumption.directory.stop_request.unlink(missing_ok=True)
-            return reopen_held(resumption, prepared, relay, report)
+            return reopen_held(resumption, prepared, relay, report, process_identity(), stage)
     finally:
         os.close(handle)
 
@@ -163,9 +163,13 @@ def reopen_held(
     prepared: Prepared,
     relay: list[str],
     report: Callable[[str], None],
-    stage: Path | None = None,
+    supervisor: dict[str, Any],
+    stage: Path | None,
 ) -> RunInfo:
-    """Make the directory ready to go on: `reopen` for who knows that nobody else can be training it, or holds its lease."""
+    """Make the directory ready to go on: `reopen` for who holds its lease, whose `stage` that is, or knows that there is none.
+
+    `supervisor` is the process that waits for the run.
+    """
     directory, checkpoint = resumption.directory, resumption.checkpoint
     # First of all: a later `latest` beside files that are cut back already would leave a gap in the curve.
     abandoned = set_aside(directory, checkpoint, (*CUT_BACK, directory.evaluations.name))
@@ -189,8 +193,7 @@ def reopen_held(
     origins = origins_of(effective, prepared.merged)
     kept = {path: before.get(path, origin) if origin.startswith("run ") else origin for path, origin in origins.items()}
     write_json(directory.config, {"config": effective, "origins": kept, "declared": prepared.declared}, stage=stage)
-    supervisor = (read_json(directory.status) or {}).get("supervisor") if stage else process_identity()
-    write_json(directory.status, initial_status(supervisor or process_identity()), stage=stage)
+    write_json(directory.status, initial_status(supervisor), stage=stage)
     directory.result.unlink(missing_ok=True)
     append_event(directory.events, "run_resumed", step=checkpoint.step)
     return run_info(directory, effective)

@@ -11,7 +11,7 @@ from rlctl.config.layers import origins_of
 from rlctl.descriptors import CallbackDescriptor, resolve
 from rlctl.errors import UsageError
 from rlctl.events import RunInfo
-from rlctl.launch.executor import Executor, Task
+from rlctl.launch.executor import Demand, Executor, Task
 from rlctl.launch.local import LocalExecutor
 from rlctl.launch.machine import hardware
 from rlctl.launch.parent import find_parent
@@ -73,6 +73,7 @@ def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:
         environment=environment,
         log=directory.log,
         directory=directory.path,
+        demand=Demand(config.get("threads") or 1),
     )
 
 

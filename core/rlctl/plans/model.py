@@ -19,7 +19,7 @@ SOURCE_KEYS = ("of", "from")
 
 @frozen(kw_only=True)
 class Resources:
-    """What a member takes while it runs, of this machine."""
+    """What a member takes while it runs, of this machine or of the cluster that it is placed on."""
 
     cpus: int | None = field(
         default=None, metadata={"doc": "CPU slots; by default the run's `threads`, else 1.", "minimum": 1}

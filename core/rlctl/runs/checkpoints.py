@@ -161,7 +161,7 @@ class CheckpointFolder:
     def link(self, name: str, target: Path | None) -> None:
         """Let `name` (latest or best) point to a bundle, replacing the link in one step; None removes it."""
         if target is None:
-            (self.path / name).unlink(missing_ok=True)
+            self._remove(self.path / name)
             return
         temporary = (self.stage or self.path) / f".{name}.{os.getpid()}"
         temporary.unlink(missing_ok=True)
@@ -184,19 +184,24 @@ class CheckpointFolder:
         """Return the bundles of later steps."""
         return [bundle for bundle in self.all() if bundle.step > checkpoint.step]
 
-    def _remove(self, bundle: Path) -> None:
-        doomed = self.path / f".removed-{bundle.name}"
-        shutil.rmtree(doomed, ignore_errors=True)
+    def _remove(self, path: Path) -> None:
+        """Remove a bundle or a link; who has lost the stage can remove nothing."""
+        doomed = (self.stage or self.path) / f".removed-{path.name}"
+        _remove_whatever(doomed)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(bundle, doomed)  # first, so that nobody meets a half-removed bundle
-        shutil.rmtree(doomed, ignore_errors=True)
+            os.rename(path, doomed)  # first, so that nobody meets a half-removed bundle
+        _remove_whatever(doomed)
 
     def sweep(self) -> None:
         """Remove what an interrupted save or removal left; only for the process that owns the run."""
         if self.path.is_dir():
             for path in self.path.glob(".*"):
-                is_folder = path.is_dir() and not path.is_symlink()
-                shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
+                _remove_whatever(path)
+
+
+def _remove_whatever(path: Path) -> None:
+    is_folder = path.is_dir() and not path.is_symlink()
+    shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

@@ -30,7 +30,8 @@ def link_json(path: Path, data: Any) -> bool:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return False
+        if temporary.stat().st_nlink < 2:  # else it was us: NFS asks again when an answer was lost, and refuses itself
+            return False
     finally:
         temporary.unlink()
     sync_directory(path.parent)

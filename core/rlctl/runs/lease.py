@@ -13,10 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,8 @@ STAGE_VARIABLE = "RLCTL_STAGE"
 """The environment variable that tells a worker process its stage."""
 _SECONDS_VARIABLE = "RLCTL_LEASE_SECONDS"
 _SECONDS = 15.0
+_NOBODY = "nobody"
+"""The placement of a run that was taken away from its engine, and that nobody has made ready yet."""
 _ATTEMPT = re.compile(r"attempt-(\d{4,})")
 
 
@@ -74,20 +77,25 @@ class Attempts:
     def revoke(self, number: int) -> None:
         """Take away the folder from which an attempt publishes; from here on it can change nothing."""
         stage = self.file("stage", number)
-        taken = self.path / f".revoked-{number:04d}-{os.getpid()}"
+        taken = self.path / f".revoked-{number:04d}-{secrets.token_hex(4)}"
         with contextlib.suppress(FileNotFoundError):
             os.rename(stage, taken)
             shutil.rmtree(taken, ignore_errors=True)
 
     def place(self, placement: str | None) -> None:
-        """Say which placement may train the run from now on; None: none of those that there were."""
+        """Say which placement may train the run from now on; None: it is not placed, and needs no lease."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "placement.json", {"id": placement, "at": time.time()})
+
+    def placement(self) -> Path | None:
+        """Return the folder of the placement that may train the run, None when there is none."""
+        name = (read_json(self.path / "placement.json") or {}).get("id")
+        return self.path / name if name else None
 
     def withdraw(self) -> None:
         """Let no placement that there was train the run."""
         if self.path.exists():
-            self.place(None)
+            self.place(_NOBODY)
 
     def is_placed(self, placement: str) -> bool:
         """Return whether this placement may train the run; a file that cannot be read now is no reason to end a training."""
@@ -95,36 +103,51 @@ class Attempts:
         return said is None or said.get("id") == placement
 
     @contextlib.contextmanager
-    def taken_over(self) -> Iterator[None]:
-        """Wait until nobody trains the run, and let no placement begin it; does nothing for a run that was never placed."""
+    def taken_over(self, report: Callable[[str], None]) -> Iterator[Path | None]:
+        """Wait until nobody trains the run, let no placement begin it, and hold it for the context.
+
+        Gives the stage from which to publish meanwhile; None for a run that was never placed, which nobody can hold.
+        """
         if not self.path.exists():
-            yield
+            yield None
             return
         self.withdraw()
-        challenge = Challenge(self, lease_seconds())
+        lease = self._claim_in_time(report)
+        try:
+            yield lease.stage
+            self.place(None)  # not before: who dies in here leaves a run that counts as lost
+        finally:
+            lease.release()
+
+    def _claim_in_time(self, report: Callable[[str], None]) -> Lease:
+        """Claim the next attempt as soon as it may be."""
+        challenge, has_said = Challenge(self, lease_seconds()), False
         while True:
             free = challenge.may_claim()
             lease = self.claim(challenge.number, {"who": process_name()}, challenge.seconds) if free else None
             if lease is not None:
-                break
+                return lease
+            if not has_said:
+                report(
+                    f"waiting until the machine that it was on has ended it, or was silent for {challenge.seconds:g} s"
+                )
+                has_said = True
             time.sleep(0.1)
-        try:
-            yield
-        finally:
-            lease.release()
 
     def file(self, kind: str, number: int) -> Path:
         """Return the path of `attempt`, `beat`, `stage` or `ended` of an attempt."""
         return self.path / f"{kind}-{number:04d}"
 
     def is_held(self) -> bool | None:
-        """Return whether somebody seems to train; None when nobody has the last attempt any more, or there was none.
+        """Return whether somebody seems to train; None for a run that is not placed, or still waits for its first machine.
 
         By the file's age, so that a list of runs need not wait; whoever wants to claim it watches with a `Challenge`.
         """
-        number = self.newest()
-        if number == 0 or self.file("ended", number).exists():
+        placement, number = (read_json(self.path / "placement.json") or {}).get("id"), self.newest()
+        if placement is None or (number == 0 and placement != _NOBODY):
             return None
+        if number == 0 or self.file("ended", number).exists():
+            return False
         seconds = float((read_json(self.file("attempt", number)) or {}).get("seconds", _SECONDS))
         try:
             age = time.time() - self.file("beat", number).stat().st_mtime

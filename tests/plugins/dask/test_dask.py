@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -38,15 +38,15 @@ class Cluster:
                     "--scheduler-file", where)  # fmt: skip
         wait_until(lambda: read_json(where), 180)
         self.address = read_json(where)["address"]
-        for name in ("one", "two"):
-            self.add(name)
+        self.add("one")
+        self.add("two", "--resources", "GPU=1")
         wait_until(lambda: all("Registered to" in self.log(name) for name in ("one", "two")), 180)
         return self
 
-    def add(self, name):
+    def add(self, name, *options):
         """Start a worker with its nanny."""
         self._start(name, "dask_worker", self.address, "--name", name, "--nthreads", "1", "--no-dashboard",
-                    "--death-timeout", "60", "--local-directory", self.folder / name)  # fmt: skip
+                    "--death-timeout", "60", "--local-directory", self.folder / name, *options)  # fmt: skip
 
     def _start(self, name, module, *args):
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -117,8 +117,8 @@ def processes_with(*words):
 
 @pytest.fixture
 def cluster(tmp_path, site, monkeypatch, wait_until):
-    """Return a cluster; the leases of its runs last two seconds."""
-    monkeypatch.setenv("RLCTL_LEASE_SECONDS", "2")
+    """Return a cluster; the leases of its runs last four seconds."""
+    monkeypatch.setenv("RLCTL_LEASE_SECONDS", "4")
     site("toy_worker")
     (tmp_path / "dask").mkdir()
     found = Cluster(tmp_path / "dask")
@@ -148,7 +148,7 @@ class TestDaskExecutor(ExecutorContract):
     @pytest.fixture(autouse=True)
     def connected(self, cluster_of_class, monkeypatch):
         """Point the executor to the cluster."""
-        monkeypatch.setenv("RLCTL_LEASE_SECONDS", "2")
+        monkeypatch.setenv("RLCTL_LEASE_SECONDS", "4")
         type(self)._address = cluster_of_class.address
 
     @classmethod
@@ -158,12 +158,14 @@ class TestDaskExecutor(ExecutorContract):
         return DaskExecutor(cls._address)
 
 
-def arguments(run_id, *more):
-    """Return the command line of a run of a few seconds that saves each 100 steps."""
+def arguments(run_id, steps, *more):
+    """Return the command line of a run that saves each 100 steps."""
     return (
-        "run", "toy", "-n", STEPS, "--seed", 5, "--run-id", run_id, "--set", "hyperparameters.step_seconds=0.01",
-        "--set", "checkpoint.every_steps=100", *more,
+        "run", "toy", "-n", steps, "--seed", 5, "--run-id", run_id, "--set", "checkpoint.every_steps=100", *more
     )  # fmt: skip
+
+
+SLOWLY = ("--set", "hyperparameters.step_seconds=0.01")
 
 
 def on(cluster):
@@ -176,41 +178,88 @@ def returns(directory):
     return [(line["episode"], line["step"], line["return"]) for line in read_lines(directory.episodes)]
 
 
-@define
-class Training:
-    """A run on the cluster that has saved its 200th step: its client, and the processes of it."""
-
-    directory: RunDirectory
-    client: subprocess.Popen
-    keeper: int
-    trainer: int
-
-
-@pytest.fixture
-def training(cluster, cli, tmp_path, wait_until):
-    """Start a run by the command line and return it in the midst of its training."""
-    client = cli.start(*arguments("r", *on(cluster)))
-    directory = RunDirectory(tmp_path / "runs" / "r")
-    bundles = CheckpointFolder(directory.path / "checkpoints")
-    wait_until(lambda: any(bundle.step >= 200 for bundle in bundles.all()), 90)
-    [keeper], [trainer] = processes_with("launch.keeper", str(directory.path)), trainers(directory)
-    return Training(directory, client, keeper, trainer)
-
-
 def trainers(directory):
     """Return the live worker processes of a run."""
     return processes_with("rlctl.worker", str(directory.path))
 
 
-def assert_ended_well(training, cli, tmp_path):
-    """The run went on from a checkpoint, has one result and the episodes of one that was let alone, and left no process."""
+def awake(pids):
+    """Return those of the processes that are not stopped."""
+    return [pid for pid in pids if (fields := stat_of(pid)) and fields[0] != "T"]
+
+
+class Watch:
+    """Counts the trainers of a run, again and again, until the test ends; stopped processes do not count."""
+
+    def __init__(self, directory):
+        self.most = 0
+        self._directory, self._is_over = directory, threading.Event()
+        self._thread = threading.Thread(target=self._count)
+        self._thread.start()
+
+    def _count(self):
+        while not self._is_over.wait(0.1):
+            self.most = max(self.most, len(awake(trainers(self._directory))))
+
+    def close(self):
+        """Count no more."""
+        self._is_over.set()
+        self._thread.join()
+
+
+@define
+class Training:
+    """A run on the cluster that has saved its 100th step: its client, and the processes of it."""
+
+    directory: RunDirectory
+    client: subprocess.Popen
+    keeper: int
+    trainer: int
+    watch: Watch
+
+
+@pytest.fixture
+def begun(cluster, cli, tmp_path, wait_until):
+    """Start a run of so many steps by the command line, and return it in the midst of its training."""
+    watches = []
+
+    def begin(steps):
+        client = cli.start(*arguments("r", steps, *SLOWLY, *on(cluster)))
+        directory = RunDirectory(tmp_path / "runs" / "r")
+        watches.append(Watch(directory))
+        bundles = CheckpointFolder(directory.path / "checkpoints")
+        wait_until(bundles.all, 120)
+        [keeper], [trainer] = processes_with("launch.keeper", str(directory.path)), trainers(directory)
+        return Training(directory, client, keeper, trainer, watches[-1])
+
+    yield begin
+    for watch in watches:
+        watch.close()
+
+
+@pytest.fixture
+def training(begun):
+    """Return a run that has six seconds to go at least."""
+    return begun(STEPS)
+
+
+ENDLESS = 1_000_000
+
+
+def assert_ended_well(training, cli, tmp_path, wait_until, steps=STEPS):
+    """One trainer at a time, one result, which is that of a run let alone; resumed from what was saved; no process is left."""
     directory = training.directory
+    wait_until(lambda: processes_with(str(directory.path)) == [], 30)
+    training.watch.close()
+    assert training.watch.most == 1
     resumes = read_json(directory.manifest)["resumes"]
-    assert resumes and all(item["checkpoint_step"] >= 200 for item in resumes), directory.log_tail()
-    assert read_json(directory.result)["status"] == "finished"
-    assert read_json(directory.result)["step"] == STEPS
-    assert trainers(directory) == []
-    assert cli(*arguments("alone")).code == 0
+    assert len(resumes) == 1, directory.log_tail()
+    assert resumes[0]["checkpoint_step"] >= 100
+    result = read_json(directory.result)
+    assert (result["status"], result["step"]) == ("finished", steps)
+    told = [line["type"] for line in read_lines(directory.events)]
+    assert (told.count("training_ended"), told[-1]) == (1, "run_ended")
+    assert cli(*arguments("alone", steps)).code == 0
     assert returns(directory) == returns(RunDirectory(tmp_path / "runs" / "alone"))
 
 
@@ -218,10 +267,10 @@ def test_a_run_goes_on_elsewhere_when_its_dask_worker_is_killed(training, cluste
     """The keeper and the trainer end with the worker; Dask starts the run again, from its checkpoint."""
     _, worker = cluster.worker_of(training.keeper)
     kill(worker, signal.SIGKILL)
-    wait_until(lambda: stat_of(training.trainer) is None, 10)
+    wait_until(lambda: not stat_of(training.keeper) and not stat_of(training.trainer), 30)
     training.client.communicate(timeout=240)
     assert training.client.returncode == 0
-    assert_ended_well(training, cli, tmp_path)
+    assert_ended_well(training, cli, tmp_path, wait_until)
 
 
 @pytest.mark.slow
@@ -230,25 +279,27 @@ def test_a_run_goes_on_elsewhere_when_a_nanny_and_its_worker_are_killed(training
     name, worker = cluster.worker_of(training.keeper)
     kill(cluster.processes[name].pid, signal.SIGKILL)
     kill(worker, signal.SIGKILL)
+    wait_until(lambda: not stat_of(training.keeper) and not stat_of(training.trainer), 30)
     training.client.communicate(timeout=240)
     assert training.client.returncode == 0
-    assert_ended_well(training, cli, tmp_path)
+    assert_ended_well(training, cli, tmp_path, wait_until)
 
 
 @pytest.mark.slow
 def test_a_frozen_machine_is_given_up_and_trains_no_more_when_it_wakes(training, cluster, cli, tmp_path, wait_until):
-    """Nanny, worker, keeper and trainer are stopped; the run goes on on the other machine, one trainer of the two at a time."""
+    """Nanny, worker, keeper and trainer are stopped; the run goes on on the other machine, and the first one wakes meanwhile."""
     name, worker = cluster.worker_of(training.keeper)
     frozen = [cluster.processes[name].pid, worker, training.keeper, training.trainer]
     for pid in frozen:
         kill(pid, signal.SIGSTOP)
-    wait_until(lambda: len(trainers(training.directory)) == 2, 60)
-    for pid in reversed(frozen):
+    wait_until(lambda: len(trainers(training.directory)) == 2, 120)
+    kill(training.keeper, signal.SIGCONT)  # it finds that it was taken over, and kills what it has started
+    wait_until(lambda: training.trainer not in trainers(training.directory), 30)
+    for pid in frozen[:2]:
         kill(pid, signal.SIGCONT)
-    wait_until(lambda: training.trainer not in trainers(training.directory), 10)
     training.client.communicate(timeout=240)
     assert training.client.returncode == 0
-    assert_ended_well(training, cli, tmp_path)
+    assert_ended_well(training, cli, tmp_path, wait_until)
 
 
 @pytest.mark.slow
@@ -257,67 +308,115 @@ def test_a_run_survives_its_client(training, cluster, cli, tmp_path, wait_until)
     training.client.kill()
     training.client.wait()
     assert state_of(training.directory) == "running"
-    listed = cli("runs", "list", "--json").json()
-    assert [(run["run_id"], run["status"]) for run in listed["runs"]] == [("r", "running")]
-    wait_until(training.directory.result.exists, 60)
+    assert [(run["run_id"], run["status"]) for run in cli("runs", "list", "--json").json()] == [("r", "running")]
+    wait_until(training.directory.result.exists, 120)
+    wait_until(lambda: processes_with(str(training.directory.path)) == [], 60)
     assert read_json(training.directory.manifest).get("resumes") is None
     assert read_json(training.directory.result)["step"] == STEPS
-    wait_until(lambda: processes_with("launch.keeper", str(training.directory.path)) == [], 30)
+    training.watch.close()
+    assert training.watch.most == 1
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_its_scheduler_and_can_be_gone_on_with(training, cluster, cli, tmp_path, wait_until):
-    """Without a scheduler the workers leave, and so does the run; `rlctl resume` on this machine goes on with it."""
+def test_a_run_ends_with_its_scheduler_and_can_be_gone_on_with(begun, cluster, cli, tmp_path, wait_until):
+    """The workers leave and the run with them; its client says that it was cut off, and `rlctl resume` goes on here."""
+    training = begun(ENDLESS)
     kill(cluster.processes["scheduler"].pid, signal.SIGKILL)
-    training.client.communicate(timeout=180)
-    wait_until(lambda: trainers(training.directory) == [], 60)
-    if not (training.directory.result.exists() and read_json(training.directory.result)["status"] == "finished"):
-        resumed = cli("resume", "r", "--executor", "local", timeout=120)
-        assert resumed.code == 0, resumed.err
-        assert_ended_well(training, cli, tmp_path)
+    wait_until(lambda: trainers(training.directory) == [], 120)
+    _, said = training.client.communicate(timeout=240)
+    assert training.client.returncode == 75, said
+    assert read_json(training.directory.result)["status"] == "stopped"
+    steps = CheckpointFolder(training.directory.path / "checkpoints").find("latest").step + 150
+    resumed = cli("resume", "r", "--executor", "local", "--total-timesteps", steps)
+    assert resumed.code == 0, resumed.err
+    assert [line["type"] for line in read_lines(training.directory.events)].count("run_ended") == 2
+    assert_ended_well(training, cli, tmp_path, wait_until, steps)
+
+
+def gate(folder):
+    """Return a script that says its pid in a file and waits until there is a file `open`; all in the folder of the command."""
+    source = (
+        "import os, pathlib, sys, time\n"
+        "pathlib.Path(sys.argv[1] + '.pid').write_text(str(os.getpid()))\n"
+        "while not pathlib.Path('open').exists(): time.sleep(0.05)\n"
+    )
+    (folder / "gate.py").write_text(source)
 
 
 @pytest.mark.slow
-def test_a_plan_is_placed_on_the_cluster_and_found_again(cluster, cli, tmp_path, wait_until):
-    """After kill -9 of the client its runs go on; `plan status` sees them, and `plan resume` waits for them and ends the plan."""
+def test_a_plan_is_placed_on_the_cluster_and_followed_again(cluster, cli, tmp_path, wait_until):
+    """After kill -9 of the client its runs go on; `plan resume` follows them, and one that waited for a machine, to their end."""
     (cli.folder / "p.yaml").write_text(
-        "defaults: {worker: toy, total_timesteps: 600, hyperparameters: {step_seconds: 0.01}}\n"
-        "members: {a: {run: {seed: 1}}, b: {run: {seed: 2}}, c: {run: {seed: 3}, needs: [a, b]}}\n"
+        "defaults: {worker: toy, total_timesteps: 800, hyperparameters: {step_seconds: 0.01}}\n"
+        "members: {a: {run: {seed: 1}}, b: {run: {seed: 2}}, c: {run: {seed: 3}}, d: {run: {seed: 4}, needs: [a, b, c]}}\n"
     )
-    client = cli.start("plan", "run", "p.yaml", "-j", 2, *on(cluster))
+    client = cli.start("plan", "run", "p.yaml", "-j", 3, *on(cluster))
     root = tmp_path / "runs"
-    wait_until(lambda: len(processes_with("rlctl.worker", str(root))) == 2, 90)
+    wait_until(lambda: len(processes_with("rlctl.worker", str(root))) == 2 and len(list(root.glob("p.*"))) == 3, 120)
     client.kill()
     client.wait()
     status = cli("plan", "status", "p", "--json").json()
-    assert sorted(member["state"] for member in status["members"]) == ["pending", "running", "running"]
-    resumed = cli("plan", "resume", "p", "-j", 2, *on(cluster), "--json", timeout=150)
+    assert [member["state"] for member in status["members"]].count("running") >= 2
+    resumed = cli("plan", "resume", "p", "-j", 3, *on(cluster), "--json", timeout=240)
     assert resumed.code == 0, resumed.err
-    assert len([path for path in root.iterdir() if path.is_dir()]) == 3
-    for path in root.iterdir():
-        if path.is_dir():
-            assert [line["type"] for line in read_lines(path / "events.jsonl")].count("training_started") == 1
+    assert "was placed before, and is followed again" in resumed.err
+    directories = [path for path in root.iterdir() if path.is_dir()]
+    assert len(directories) == 4
+    for path in directories:
+        assert [line["type"] for line in read_lines(path / "events.jsonl")].count("training_started") == 1
 
 
 @pytest.mark.slow
-def test_a_stop_reaches_a_run_on_the_cluster(training, cli):
+def test_members_go_where_their_resources_are(cluster, cli, tmp_path, wait_until):
+    """One worker of two has a GPU: of two members that need one, one runs, the other waits; what no worker has is refused."""
+    gate(cli.folder)
+    members = ", ".join(
+        f"{name}: {{script: [{sys.executable}, gate.py, {name}], resources: {{gpus: {gpus}}}}}"
+        for name, gpus in (("a", 1), ("b", 1), ("c", 0))
+    )
+    (cli.folder / "p.yaml").write_text(f"members: {{{members}}}\n")
+    plan = cli.start("plan", "run", "p.yaml", "-j", 3, *on(cluster))
+    wait_until(lambda: len(list(cli.folder.glob("*.pid"))) == 2, 120)
+    where = {}
+    for keeper in processes_with("launch.keeper", "p."):
+        if children_of(keeper):  # the others wait for their turn
+            where[command_of(keeper).rpartition("/p.")[2][0]] = cluster.worker_of(keeper)[0]
+    assert where == {"c": "one", ("a" if "a" in where else "b"): "two"}
+    (cli.folder / "open").touch()
+    _, said = plan.communicate(timeout=120)
+    assert plan.returncode == 0, said
+
+    (cli.folder / "q.yaml").write_text("members: {a: {script: 'true', resources: {gpus: 2, memory_mb: 100}}}\n")
+    refused = cli("plan", "run", "q.yaml", *on(cluster))
+    assert refused.code == 2
+    assert f"no worker of the Dask cluster at {cluster.address} has GPU=2 MEMORY=104857600" in refused.err
+    assert not (tmp_path / "plans" / "q").exists()
+
+
+def command_of(pid):
+    """Return the command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_a_run_on_the_cluster(begun, cli, wait_until):
     """One SIGINT at the client stops the run at its next safe point, resumable; nothing of it is left."""
+    training = begun(ENDLESS)
     training.client.send_signal(signal.SIGINT)
-    training.client.communicate(timeout=60)
+    training.client.communicate(timeout=120)
     assert training.client.returncode == 75
     assert read_json(training.directory.result)["status"] == "stopped"
-    assert trainers(training.directory) == []
+    wait_until(lambda: processes_with(str(training.directory.path)) == [], 60)
 
 
 @pytest.mark.slow
-def test_without_an_address_a_cluster_is_made_for_the_command(site, cli, tmp_path):
+def test_without_an_address_a_cluster_is_made_for_the_command(site, cli, tmp_path, wait_until):
     """A LocalCluster of this machine runs it, and is gone with the command."""
     site("toy_worker")
     outcome = cli("run", "toy", "-n", 50, "--run-id", "r", "--executor", "dask", timeout=120)
     assert outcome.code == 0, outcome.err
     assert read_json(tmp_path / "runs" / "r" / "result.json")["step"] == 50
-    time.sleep(1)
-    assert processes_with("launch.keeper", str(tmp_path)) == []
+    wait_until(lambda: processes_with("launch.keeper", str(tmp_path)) == [], 30)
 
 
 def test_a_scheduler_that_is_not_there_is_refused(site, cli, tmp_path):
