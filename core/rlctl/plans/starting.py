@@ -151,8 +151,7 @@ class Starter:
                 prepared, self.registry, lambda relay: reopen(resumption, prepared, relay, say), report=say
             )
         else:
-            if standing.directory is not None:
-                Attempts(standing.directory.path / FOLDER).withdraw()  # an engine may still have it in its queue
+            _withdraw(standing)
             prepared = self.prepared(member, self._parent(member))
             root, name = self.store.runs_root, self.store.directory_name(member, standing.tries + 1)
             check_parent(prepared, root)
@@ -196,6 +195,7 @@ class Starter:
     # ---- tasks -----------------------------------------------------------------------------------------------------
 
     def _task(self, member: Member, standing: Standing, say: Report) -> tuple[Supervisor, Task]:
+        _withdraw(standing)
         asked = {"evaluate": self._evaluation, "compare": self._comparison, "script": self._script}[member.kind](member)
         files = {
             "request.json": {"kind": member.kind, "grace": _GRACE, **asked},
@@ -253,6 +253,12 @@ class Starter:
             "RLCTL_NEEDS": json.dumps(needs),
         }
         return {"argv": words_of(member.template.values), "environment": environment}
+
+
+def _withdraw(standing: Standing) -> None:
+    """Let nobody begin what is begun anew in another directory: an engine may still have it in its queue."""
+    if standing.directory is not None:
+        Attempts(standing.directory.path / FOLDER).withdraw()
 
 
 def _raise(name: str, hook: str, error: BaseException) -> None:

@@ -58,6 +58,8 @@ class DaskExecutor(DetachedExecutor):
     def lacking(self, demand: Demand) -> str | None:
         """Return what no worker has of all that is demanded: Dask would wait for such a one for ever."""
         wanted = self._resources(demand)
+        if not wanted:
+            return None
         offers = [worker["resources"] for worker in self._workers().values()]
         if any(all(offer.get(name, 0) >= amount for name, amount in wanted.items()) for offer in offers):
             return None

@@ -366,7 +366,6 @@ def test_a_plan_is_placed_on_the_cluster_and_followed_again(cluster, cli, tmp_pa
         assert [line["type"] for line in read_lines(path / "events.jsonl")].count("training_started") == 1
 
 
-@pytest.mark.slow
 def test_members_go_where_their_resources_are(cluster, cli, tmp_path, wait_until):
     """One worker of two has a GPU: of two members that need one, one runs, the other waits; what no worker has is refused."""
     gate(cli.folder)
