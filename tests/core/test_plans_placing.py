@@ -232,7 +232,7 @@ def test_a_terminal_shows_a_table_of_all_members(cli: Cli, site: Callable[..., A
 
     assert "MEMBER" in shown
     assert "1 running, 1 pending" in shown
-    assert "rlctl: slow: runs in" in shown
+    assert "rlctl: slow: started in" in shown
     last = shown[shown.rindex("MEMBER") :]
     assert "2 finished" in last
     assert {"slow", "after"} <= set(last.split())

@@ -164,7 +164,6 @@ class PlanHost:
         limit = member.template.time_limit
         deadline = None if limit is None else time.monotonic() + limit
         self._active.append(_Active(member, share, follower, deadline))
-        self.report(f"{member.id}: runs in {follower.directory.path}")
 
     def _look(self, schedule: Schedule) -> bool:
         """Look at all that goes on; return whether something has ended."""

@@ -97,7 +97,7 @@ class Starter:
         standing = self.store.standing(member)
         followed = self._followed(member, standing.directory, say) if standing.state in ("running", "stopped") else None
         if followed is not None:
-            say("was placed before, and is followed again")
+            say(f"was placed before, and is followed again in {followed.directory.path}")
             return followed
         if standing.state == "running":
             return None
@@ -111,6 +111,7 @@ class Starter:
         supervisor.begin(
             attrs.evolve(task, environment={**task.environment, **more}, cores=share.cores, demand=share.demand)
         )
+        say(f"started in {supervisor.directory.path}")
         return supervisor
 
     def placing_of(self, member: Member) -> tuple[str, str | None]:

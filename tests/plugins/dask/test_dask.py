@@ -308,7 +308,7 @@ def test_a_run_survives_its_client(training, cluster, cli, tmp_path, wait_until)
     training.client.kill()
     training.client.wait()
     assert state_of(training.directory) == "running"
-    assert [(run["run_id"], run["status"]) for run in cli("runs", "list", "--json").json()] == [("r", "running")]
+    assert [(run["run_id"], run["state"]) for run in cli("runs", "list", "--json").json()] == [("r", "running")]
     wait_until(training.directory.result.exists, 120)
     wait_until(lambda: processes_with(str(training.directory.path)) == [], 60)
     assert read_json(training.directory.manifest).get("resumes") is None
