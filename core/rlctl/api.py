@@ -15,7 +15,7 @@ from rlctl.errors import RlctlError
 from rlctl.evaluations import Evaluation, evaluations_of
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
 from rlctl.launch.parent import check_parent
-from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.prepare import Prepared, placing_layers, prepare
 from rlctl.launch.resume import find_resumption, reopen, require_resumable
 from rlctl.launch.start import create_run, host_callbacks, make_executor, task_for
 from rlctl.launch.supervise import Supervisor
@@ -86,6 +86,8 @@ def resume(
     stop_at: int | None = None,
     early_stopping: bool = True,
     allow_drift: bool = False,
+    executor: str | None = None,
+    address: str | None = None,
     plugins: Iterable[object] = (),
     runs_dir: str | Path | None = None,
     report: Report | None = None,
@@ -93,13 +95,14 @@ def resume(
 ) -> RunResult:
     """Go on with a run in its own directory, from a checkpoint, to its own budget or a new absolute one.
 
+    `executor` and `address` say who places its process now; without them it is who did before.
     Raises UsageError, CheckpointError or ConfigError when it cannot go on; then nothing was changed.
     """
     report = report or _to_stderr
     registry = discover()
     directory = RunStore(Path(runs_dir or default_root())).find(str(reference))
     resumption = find_resumption(directory, checkpoint, total_timesteps, total_episodes, stop_at, early_stopping)
-    prepared = prepare([resumption.layer], registry, report)
+    prepared = prepare([resumption.layer, *placing_layers(executor, address)], registry, report)
     prepared.require_sound()
     require_resumable(resumption, prepared, allow_drift)
     return start(
@@ -147,7 +150,7 @@ def supervise(
 ) -> Supervisor:
     """Make a sound run's directory ready, and return who can place its process and follow it."""
     assert prepared.config is not None
-    executor = make_executor(prepared.config.executor, registry)
+    executor = make_executor(prepared.config.executor, registry, prepared.config.address)
     failures = failures or _ObserverFailures(report)
     observers = Dispatcher(failures)
     for index, plugin in enumerate(plugins):

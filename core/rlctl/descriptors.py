@@ -182,11 +182,15 @@ class CallbackDescriptor:
 
 @frozen(kw_only=True)
 class ExecutorDescriptor:
-    """A way to place a run's process somewhere. `factory()` returns an `rlctl.launch.executor.Executor`."""
+    """A way to place a run's process somewhere. `factory()` returns an `rlctl.launch.executor.Executor`.
+
+    One that `takes_address` is made by `factory(address)`, None where the user gives none.
+    """
 
     name: str
     summary: str
     factory: str
+    takes_address: bool = False
     api_version: int = API_VERSION
 
 

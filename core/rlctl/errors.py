@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     NOT_AVAILABLE = 3
     STOPPED = 75
+    FENCED = 76
     INTERRUPTED = 130
     TERMINATED = 143
 

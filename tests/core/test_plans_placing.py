@@ -99,6 +99,48 @@ def test_what_cannot_be_placed_is_refused_before_anything_starts(
     assert not (tmp_path / "plans").exists()
 
 
+def test_what_an_engine_still_has_is_followed_again(
+    cli: Cli, site: Callable[..., Any], tmp_path: Path, wait_until: Callable[..., Any]
+) -> None:
+    """After kill -9 of its host a run goes on, and so does a script; `plan resume` follows both, and starts neither again."""
+    site("toy_worker", "toy_engine")
+    (tmp_path / "engine").mkdir()
+    engine = ("--executor", "engine", "--address", tmp_path / "engine")
+    slow = {"worker": "toy", "total_timesteps": 300, "hyperparameters": {"step_seconds": 0.05}}
+    write_plan(cli, {"a": {"run": slow}, "b": saying(cli, "b", 2), "c": {"script": "true", "needs": ["a", "b"]}})
+    host = cli.start("plan", "run", "p.json", "-j", 2, *engine)  # type: ignore[attr-defined]
+    wait_until(lambda: (cli.folder / "b.said").exists() and list(tmp_path.rglob("episodes.jsonl")), 60)  # type: ignore[attr-defined]
+    host.kill()
+    host.wait()
+    status = cli("plan", "status", "p", "--json").json()
+    assert [member["state"] for member in status["members"]] == ["running", "running", "pending"]
+    (cli.folder / "other.said").touch()  # type: ignore[attr-defined]
+
+    resumed = cli("plan", "resume", "p", "-j", 2, *engine)
+
+    assert resumed.code == 0, resumed.err
+    assert "a: was placed before, and is followed again" in resumed.err
+    assert len(list((tmp_path / "engine").iterdir())) == 3
+
+
+def test_a_member_elsewhere_takes_one_slot_here_and_the_resources_there(
+    cli: Cli, site: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What this machine has not got is no reason to refuse it; what the engine has not got is one."""
+    site("toy_engine")
+    (tmp_path / "engine").mkdir()
+    engine = ("--executor", "engine", "--address", tmp_path / "engine")
+    members = {name: saying(cli, name, 2, resources={"cpus": 999, "memory_mb": 10**9}) for name in ("a", "b")}
+    write_plan(cli, members)
+    assert cli("plan", "run", "p.json", "-j", 2, *engine).code == 0
+
+    write_plan(cli, {"g": {"script": "true", "resources": {"gpus": 1}}}, name="q")
+    refused = cli("plan", "run", "p.json", *engine)
+    assert refused.code == 2
+    assert "members.g.resources: this engine has no GPU" in refused.err
+    assert not (tmp_path / "plans" / "q").exists()
+
+
 # ---- GPUs and cores ------------------------------------------------------------------------------------------------------
 
 

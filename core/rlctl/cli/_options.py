@@ -18,9 +18,10 @@ _FLAGS = {
     "worker": "--worker", "algo": "--algo", "env.id": "--env", "seed": "--seed", "total_timesteps": "--total-timesteps",
     "total_episodes": "--total-episodes", "env.num_envs": "--num-envs", "device": "--device", "threads": "--threads",
     "evaluation.every_steps": "--evaluate-every", "init_from": "--init-from", "trust": "--trust",
-    "time_limit": "--time-limit", "stop_at": "--stop-at", "name": "--name", "executor": "--executor", "grace": "--grace",
+    "time_limit": "--time-limit", "stop_at": "--stop-at", "name": "--name", "executor": "--executor", "address": "--address",
+    "grace": "--grace",
 }  # fmt: skip
-_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "init_from"}
+_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "address", "init_from"}
 
 
 def _complete_workers(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -59,6 +60,7 @@ _OPTIONS = (
     click.option("--time-limit", help="Stop, resumable, after so many seconds of training."),
     click.option("--stop-at", help="Stop, resumable, after so many steps."),
     click.option("--executor", help="Where the worker process is placed."),
+    click.option("--address", help="Where the executor finds its engine, such as tcp://host:8786."),
     click.option("--grace", help="Seconds to end in when stopped."),
 )
 

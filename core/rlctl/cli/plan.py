@@ -38,10 +38,11 @@ def _placing(command: Command) -> Command:
     """Give a command the options that say how members share the machine: the fields of `rlctl.plans.running.Placing`."""
     jobs = click.option("-j", "--jobs", type=click.IntRange(min=1), help="CPU slots; by default one for each core.")
     executor = click.option("--executor", help="Who places all members, whatever their configurations say.")
+    address = click.option("--address", help="Where that executor finds its engine, such as tcp://host:8786.")
     affinity = click.option(
         "--affinity", is_flag=True, help="Pin each member to cores of its own, as many as its CPU slots."
     )
-    for option in (affinity, executor, jobs):
+    for option in (affinity, address, executor, jobs):
         command = option(command)
     return command
 

@@ -21,6 +21,8 @@ from rlctl.cli.runs import complete_runs
 @click.option("--stop-at", type=click.IntRange(min=1), help="Stop after so many steps, resumable.")
 @click.option("--no-early-stopping", is_flag=True, help="Go on without early stopping, from where it ended the run.")
 @click.option("--allow-drift", is_flag=True, help="Go on although versions or settings have changed since.")
+@click.option("--executor", help="Who places its process now; by default who did before.")
+@click.option("--address", help="Where that executor finds its engine, such as tcp://host:8786.")
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
 @json_option
 def resume(
@@ -31,6 +33,8 @@ def resume(
     stop_at: int | None,
     no_early_stopping: bool,
     allow_drift: bool,
+    executor: str | None,
+    address: str | None,
     runs_dir: Path | None,
     as_json: bool,
 ) -> int:
@@ -48,6 +52,8 @@ def resume(
         stop_at=stop_at,
         early_stopping=not no_early_stopping,
         allow_drift=allow_drift,
+        executor=executor,
+        address=address,
         runs_dir=runs_dir,
         report=note,
         announce=announce,

@@ -8,11 +8,34 @@ from typing import Protocol
 
 from attrs import frozen
 
+from rlctl.errors import Problem, RlctlError
+from rlctl.plugins import Registry
+
+
+@frozen
+class Demand:
+    """What a task takes while it runs: CPU slots, GPUs, memory in MiB.
+
+    `elsewhere` says that it is placed on other machines, whose engine counts all of that; here it takes one slot only.
+    """
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_mb: int = 0
+    elsewhere: bool = False
+
+    @property
+    def here(self) -> Demand:
+        """What it takes of this machine."""
+        return Demand() if self.elsewhere else self
+
 
 @frozen(kw_only=True)
 class Task:
     """A process to place: its command, what to add to the environment, and where its output goes.
 
+    `directory` is that of the run or of another member of a plan, None for a process that is neither.
+    `demand` is what it takes; an executor of this machine need not look at it.
     `cores` are those that it is to be pinned to, none for all that there are.
     The command's stdin must be a pipe that stays open as long as somebody waits for the run; its end stops the run.
     """
@@ -22,6 +45,21 @@ class Task:
     environment: Mapping[str, str]
     log: Path
     cores: tuple[int, ...] = ()
+    directory: Path | None = None
+    demand: Demand = Demand()
+
+
+def executor_problems(name: str, address: str | None, registry: Registry) -> list[Problem]:
+    """Return what is wrong with an executor's name, and with the address that it was given."""
+    takes_address = False
+    if name != "local":
+        try:
+            takes_address = registry.executor(name).descriptor.takes_address
+        except RlctlError as error:
+            return [Problem("executor", error.message, error.hint, unavailable=True)]
+    if address is None or takes_address:
+        return []
+    return [Problem("address", f'executor "{name}" takes no address.', "Say which: --executor dask.")]
 
 
 class Executor(Protocol):

@@ -19,6 +19,7 @@ from rlctl.config.layers import Layer, Merged, merge
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
+from rlctl.launch.executor import executor_problems
 from rlctl.launch.machine import machine_facts
 from rlctl.launch.plugin_answers import PluginAnswers
 from rlctl.launch.probe import Probe, probe_configured
@@ -58,6 +59,13 @@ class Prepared:
         """Raise ConfigError with all problems, if there are any."""
         if self.problems:
             raise ConfigError(self.problems)
+
+
+def placing_layers(executor: str | None, address: str | None) -> list[Layer]:
+    """Return the layers that place a run otherwise than before; the address of another executor does not hold then."""
+    if executor is not None:
+        return [Layer("--executor", {"executor": executor, "address": address})]
+    return [] if address is None else [Layer("--address", {"address": address})]
 
 
 def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: Probe = probe_configured) -> Prepared:
@@ -281,12 +289,7 @@ def _check_fit(prepared: Prepared, config: RunConfig, registry: Registry) -> Non
     worker = prepared.worker.descriptor
     callbacks = [found.descriptor for found in prepared.callbacks.values()]
     prepared.refuse(check_fit(config, worker, prepared.algorithm, prepared.env_facts, machine_facts(), callbacks))
-    if config.executor != "local":
-        try:
-            registry.executor(config.executor)
-        except RlctlError as error:
-            origin = prepared.merged.origin("executor")
-            prepared.problems.append(Problem("executor", error.message, error.hint, origin, unavailable=True))
+    prepared.refuse(executor_problems(config.executor, config.address, registry))
     ask = PluginAnswers(registry, config, worker, prepared.env_facts, prepared.problems)
     for found in ask.each("rlctl_check_run", list):
         prepared.refuse(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from rlctl.runs.abandoned import set_aside
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory, process_identity, state_of
 from rlctl.runs.files import read_json, read_lines, write_json, write_lines
+from rlctl.runs.lease import FOLDER, Attempts
 from rlctl.runs.manifest import installed_packages, redacted
 from rlctl.worker.eventlog import append_event
 from rlctl.worker.main import run_info
@@ -46,12 +48,16 @@ def find_resumption(
     total_episodes: int | None,
     stop_at: int | None = None,
     early_stopping: bool = True,
+    *,
+    held: bool = False,
 ) -> Resumption:
     """Return how a run would go on; raises UsageError or CheckpointError when it cannot.
 
+    `held` says that this process holds the run's lease, so that nobody else can be training it.
     The configuration is the run's own. A new budget is absolute, not added; without one, the run's own holds.
     """
-    _require_ended(directory)
+    if not held:
+        _require_ended(directory)
     config = dict((read_json(directory.config) or {}).get("config") or {})
     if not config:
         raise CheckpointError(f"{directory.config} cannot be read.")
@@ -139,7 +145,9 @@ def reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)  # of two that resume at the same moment, the second sees the first's status
         _require_ended(resumption.directory)
-        return _reopen(resumption, prepared, relay, report)
+        with Attempts(resumption.directory.path / FOLDER).taken_over(report) as stage:
+            resumption.directory.stop_request.unlink(missing_ok=True)
+            return reopen_held(resumption, prepared, relay, report, process_identity(), stage)
     finally:
         os.close(handle)
 
@@ -150,17 +158,27 @@ def _require_ended(directory: RunDirectory) -> None:
         raise UsageError(f"run {directory.run_id} is still running.", hint=hint)
 
 
-def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report: Callable[[str], None]) -> RunInfo:
+def reopen_held(
+    resumption: Resumption,
+    prepared: Prepared,
+    relay: list[str],
+    report: Callable[[str], None],
+    supervisor: dict[str, Any],
+    stage: Path | None,
+) -> RunInfo:
+    """Make the directory ready to go on: `reopen` for who holds its lease, whose `stage` that is, or knows that there is none.
+
+    `supervisor` is the process that waits for the run.
+    """
     directory, checkpoint = resumption.directory, resumption.checkpoint
     # First of all: a later `latest` beside files that are cut back already would leave a gap in the curve.
     abandoned = set_aside(directory, checkpoint, (*CUT_BACK, directory.evaluations.name))
     if abandoned is not None:
         report(f"later checkpoints and the records up to them are kept in {abandoned}")
     for name in CUT_BACK:
-        _cut_back(directory.path / name, checkpoint.data["positions"].get(name, 0))
+        _cut_back(directory.path / name, checkpoint.data["positions"].get(name, 0), stage)
     _keep_evaluations_until(checkpoint, directory.evaluations)
-    for path in (directory.stop_request, directory.relay):
-        path.unlink(missing_ok=True)
+    directory.relay.unlink(missing_ok=True)
     effective = prepared.effective()
     manifest = read_json(directory.manifest) or {}
     entry = {
@@ -170,12 +188,12 @@ def _reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report
         "command": redacted(sys.argv),
     }
     resumes = [*(manifest.get("resumes") or []), entry]
-    write_json(directory.manifest, {**manifest, **host_manifest(prepared, relay), "resumes": resumes})
+    write_json(directory.manifest, {**manifest, **host_manifest(prepared, relay), "resumes": resumes}, stage=stage)
     before = (read_json(directory.config) or {}).get("origins") or {}
     origins = origins_of(effective, prepared.merged)
     kept = {path: before.get(path, origin) if origin.startswith("run ") else origin for path, origin in origins.items()}
-    write_json(directory.config, {"config": effective, "origins": kept, "declared": prepared.declared})
-    write_json(directory.status, initial_status(process_identity()))
+    write_json(directory.config, {"config": effective, "origins": kept, "declared": prepared.declared}, stage=stage)
+    write_json(directory.status, initial_status(supervisor), stage=stage)
     directory.result.unlink(missing_ok=True)
     append_event(directory.events, "run_resumed", step=checkpoint.step)
     return run_info(directory, effective)
@@ -193,7 +211,19 @@ def _keep_evaluations_until(checkpoint: Checkpoint, path: Path) -> None:
         write_lines(path, kept)
 
 
-def _cut_back(path: Path, length: int) -> None:
-    """Shorten a file to where the checkpoint was; a shorter one (it was lost, or copied early) is left as it is."""
-    if path.exists() and path.stat().st_size > length:
-        os.truncate(path, length)
+def _cut_back(path: Path, length: int, stage: Path | None) -> None:
+    """Shorten a file to where the checkpoint was; a shorter one (it was lost, or copied early) is left as it is.
+
+    Under a lease it is replaced by a copy: what a process that wakes up still writes, goes to the file that nobody sees.
+    """
+    if not path.exists():
+        return
+    if stage is None:
+        if path.stat().st_size > length:
+            os.truncate(path, length)
+        return
+    copy = stage / path.name
+    shutil.copyfile(path, copy)
+    if copy.stat().st_size > length:
+        os.truncate(copy, length)
+    os.replace(copy, path)

@@ -11,7 +11,7 @@ from rlctl.config.layers import origins_of
 from rlctl.descriptors import CallbackDescriptor, resolve
 from rlctl.errors import UsageError
 from rlctl.events import RunInfo
-from rlctl.launch.executor import Executor, Task
+from rlctl.launch.executor import Demand, Executor, Task
 from rlctl.launch.local import LocalExecutor
 from rlctl.launch.machine import hardware
 from rlctl.launch.parent import find_parent
@@ -72,14 +72,21 @@ def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:
         argv=(sys.executable, "-m", "rlctl.worker", str(directory.path)),
         environment=environment,
         log=directory.log,
+        directory=directory.path,
+        demand=Demand(config.get("threads") or 1),
     )
 
 
-def make_executor(name: str, registry: Registry) -> Executor:
-    """Return the executor of that name; raises NotAvailableError or PluginError."""
+def make_executor(name: str, registry: Registry, address: str | None = None) -> Executor:
+    """Return the executor of that name, of the engine at `address` where it takes one.
+
+    Raises NotAvailableError when it is not there or cannot be reached, and PluginError.
+    """
     if name == "local":
         return LocalExecutor()
-    return resolve(registry.executor(name).descriptor.factory)()  # type: ignore[no-any-return]
+    descriptor = registry.executor(name).descriptor
+    factory = resolve(descriptor.factory)
+    return factory(address) if descriptor.takes_address else factory()  # type: ignore[no-any-return]
 
 
 def host_manifest(prepared: Prepared, relay: list[str]) -> dict[str, Any]:

@@ -88,10 +88,18 @@ class Supervisor:
 
     def begin(self, task: Task) -> None:
         """Place the task. Raises OSError when it cannot be started."""
+        self._begin_reading()
+        self._handle = self.executor.submit(task)
+
+    def follow(self, handle: object) -> None:
+        """Follow a task that another process has placed, which has left."""
+        self._begin_reading()
+        self._handle = handle
+
+    def _begin_reading(self) -> None:
         self._events = LineReader(self.directory.events)
         deque(self._events.read(), maxlen=0)  # those of the run before it was resumed have been told
         self._relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
-        self._handle = self.executor.submit(task)
 
     def not_started(self, error: OSError) -> Result:
         """Return the result of a run whose task could not be placed."""
@@ -127,6 +135,8 @@ class Supervisor:
 
     def end(self, code: int) -> Result:
         """Return how the run ended whose process ended with this exit code; its directory says it, too."""
+        if code == ExitCode.FENCED:  # it is not over, and not ours to say how it ends
+            return self._cut_off("another process goes on with it")
         return self._end(self._result(code, self._received))
 
     def _stop_for_hook(self, reason: str) -> None:
@@ -163,10 +173,17 @@ class Supervisor:
             how = f"killed with {name}" if name else f"ended with exit code {code}"
             lost = self._lost(f"{how} while stopping", code)
             return attrs.evolve(lost, status="stopped", failure=None, exit_code=interrupted)
+        if code == ExitCode.STOPPED:  # a worker that says so has left a result
+            return self._cut_off("its machine was lost, and it could not be placed again; its log says why")
         if name is None:
             return self._lost(f"the worker process ended with exit code {code} and left no result", code)
         hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
         return self._lost(f"the worker process was killed by {name}{hint}", code)
+
+    def _cut_off(self, reason: str) -> Result:
+        """Return the result of a run that can be gone on with, as nothing of its own has ended it."""
+        lost = self._lost(reason, None)
+        return attrs.evolve(lost, status="stopped", failure=None, exit_code=ExitCode.STOPPED)
 
     def _lost(self, reason: str, code: int | None) -> Result:
         """Return the result of a worker that could not write its own, from the last status that it wrote."""

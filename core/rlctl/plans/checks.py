@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,14 @@ from attrs import define, field
 
 from rlctl.descriptors import Mode
 from rlctl.errors import Problem, UsageError
+from rlctl.launch.detached import DetachedExecutor
+from rlctl.launch.executor import Demand, executor_problems
 from rlctl.launch.machine import gpu_names, machine_facts
 from rlctl.launch.prepare import Prepared
+from rlctl.launch.start import make_executor
 from rlctl.plans.model import Member, Plan
 from rlctl.plans.reading import words_of
-from rlctl.plans.schedule import Demand, Slots
+from rlctl.plans.schedule import Slots
 from rlctl.plans.starting import Starter
 
 
@@ -44,8 +48,7 @@ def pinning_problems(starter: Starter, wanted: Iterable[Member]) -> list[Problem
     """Return the members that cannot be pinned: only what is placed on this machine can be."""
     problems = _Gathered()
     for member in wanted:
-        said = member.merged().values.get("executor", "local") if member.kind == "run" else "local"
-        executor = starter.executor or said
+        executor, _ = starter.placing_of(member)
         if executor != "local":
             problems.add(
                 member,
@@ -55,25 +58,43 @@ def pinning_problems(starter: Starter, wanted: Iterable[Member]) -> list[Problem
     return problems.listed()
 
 
-def demands_of(plan: Plan, slots: Slots) -> tuple[dict[str, Demand], list[Problem]]:
-    """Return what each member takes, and what can never be had."""
+def demands_of(plan: Plan, slots: Slots, starter: Starter) -> tuple[dict[str, Demand], list[Problem]]:
+    """Return what each member takes, and what can never be had: on this machine, or where it is to be placed.
+
+    Raises NotAvailableError for an engine that cannot be reached.
+    """
     problems = _Gathered()
     demands = {}
+    executor_of = functools.cache(functools.partial(_elsewhere, starter))
+    refusal_of = functools.cache(lambda executor, demand: executor.lacking(demand))
     for member in plan.members.values():
+        elsewhere = executor_of(*starter.placing_of(member))
         said = member.template.resources
         threads = member.merged().values.get("threads", 1) if member.kind == "run" else 1
         # null leaves it to the libraries, which take all that there is.
-        own = slots.cpus if threads is None else threads if isinstance(threads, int) and threads > 0 else 1
-        demand = Demand(said.cpus or own, said.gpus, said.memory_mb)
+        all_of_it = slots.cpus if elsewhere is None else 1  # of a machine that is not known yet
+        own = all_of_it if threads is None else threads if isinstance(threads, int) and threads > 0 else 1
+        demand = Demand(said.cpus or own, said.gpus, said.memory_mb, elsewhere=elsewhere is not None)
         demands[member.id] = demand
         if said.cpus is not None and own > said.cpus:
             problems.add(member, "resources.cpus", f"is {said.cpus}, but its run has {own} threads", "Set run.threads.")
+        refusal = refusal_of(elsewhere, demand) if elsewhere is not None else None
+        if refusal is not None:
+            problems.add(member, "resources", refusal)
         there: Mapping[str, Any] = {"cpus": slots.cpus, "gpus": len(slots.gpus), "memory_mb": slots.memory_mb}
         for name in sorted(slots.lacking(demand)):
             hint = f"Give it more slots: -j {demand.cpus}." if name == "cpus" else None
             message = f"it needs {getattr(demand, name)}, there are {there[name]}"
             problems.add(member, f"resources.{name}", message, hint)
     return demands, problems.listed()
+
+
+def _elsewhere(starter: Starter, name: str, address: str | None) -> DetachedExecutor | None:
+    """Return the executor that places members on other machines than this one."""
+    if address is None or executor_problems(name, address, starter.registry):
+        return None  # on this machine, or said to be wrong by the check of its configuration
+    executor = make_executor(name, starter.registry, address)
+    return executor if isinstance(executor, DetachedExecutor) else None
 
 
 def config_problems(plan: Plan, starter: Starter, wanted: Iterable[Member]) -> list[Problem]:

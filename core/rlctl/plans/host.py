@@ -11,9 +11,10 @@ from attrs import define, field, frozen
 
 from rlctl.errors import ExitCode, RlctlError
 from rlctl.events import Result
+from rlctl.launch.executor import Demand
 from rlctl.launch.supervise import Interruptions
 from rlctl.plans.model import Member
-from rlctl.plans.schedule import Demand, Schedule, Share, Slots
+from rlctl.plans.schedule import Schedule, Share, Slots
 from rlctl.plans.store import PlanStore
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json
@@ -55,7 +56,8 @@ class Row:
 
 Display = Callable[[list[Row]], None]
 """Is shown all members each second, those that go on first."""
-Begin = Callable[[Member, Share], Follower]
+Begin = Callable[[Member, Share], Follower | None]
+"""Begins a member, or follows it again; None when another process trains it, which cannot be followed from here."""
 
 
 @frozen
@@ -149,20 +151,19 @@ class PlanHost:
 
     def _start(self, schedule: Schedule, member: Member, share: Share) -> None:
         self._tries[member.id] = self._tries.get(member.id, 0) + 1
-        if self.store.standing(member).state == "running":
-            self.report(f"{member.id}: another process still trains it; waiting for its end")
-            self._active.append(_Active(member, share, None, None))
-            return
         try:
             follower = self.begin(member, share)
         except (RlctlError, OSError) as error:
             schedule.give_back(share)
             self._take(schedule, member, Ended("failed", f"could not be started: {error}"))
             return
+        if follower is None:
+            self.report(f"{member.id}: another process still trains it; waiting for its end")
+            self._active.append(_Active(member, share, None, None))
+            return
         limit = member.template.time_limit
         deadline = None if limit is None else time.monotonic() + limit
         self._active.append(_Active(member, share, follower, deadline))
-        self.report(f"{member.id}: started in {follower.directory.path}")
 
     def _look(self, schedule: Schedule) -> bool:
         """Look at all that goes on; return whether something has ended."""

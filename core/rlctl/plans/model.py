@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from rlctl.config.layers import Layer, Merged, merge, nested
 
-UNESSENTIAL = ("name", "labels", "executor", "grace")
+UNESSENTIAL = ("name", "labels", "executor", "address", "grace")
 """Keys of a run's configuration that change nothing of its training."""
 SOURCE_KEYS = ("of", "from")
 """What names the members whose outcome a member uses."""
@@ -19,7 +19,7 @@ SOURCE_KEYS = ("of", "from")
 
 @frozen(kw_only=True)
 class Resources:
-    """What a member takes while it runs, of this machine."""
+    """What a member takes while it runs, of this machine or of the cluster that it is placed on."""
 
     cpus: int | None = field(
         default=None, metadata={"doc": "CPU slots; by default the run's `threads`, else 1.", "minimum": 1}

@@ -9,11 +9,13 @@ from pathlib import Path
 from attrs import frozen
 
 from rlctl.errors import ConfigError, UsageError, did_you_mean
+from rlctl.launch.detached import DetachedExecutor
+from rlctl.launch.executor import Demand
 from rlctl.launch.start import make_executor
 from rlctl.plans.checks import config_problems, demands_of, local_slots, pinning_problems
 from rlctl.plans.host import Display, Outcome, PlanHost
 from rlctl.plans.reading import Source
-from rlctl.plans.schedule import Demand, Slots
+from rlctl.plans.schedule import Slots
 from rlctl.plans.starting import Starter
 from rlctl.plans.store import PlanStore, open_plan
 from rlctl.plugins import discover
@@ -24,10 +26,14 @@ Report = Callable[[str], None]
 
 @frozen(kw_only=True)
 class Placing:
-    """How members share the machine: `jobs` CPU slots (None: one for each core), which executor, and pinned to cores or not."""
+    """How members share the machine: `jobs` CPU slots (None: one for each core, or thread of an engine), pinned or not.
+
+    `executor` is who places them, whose engine is at `address`.
+    """
 
     jobs: int | None = None
     executor: str | None = None
+    address: str | None = None
     affinity: bool = False
 
 
@@ -45,11 +51,14 @@ class Ready:
 def make_ready(source: Source, runs_root: Path, placing: Placing, report: Report) -> Ready:
     """Return the plan, checked. Raises ConfigError with all that is wrong with it; then nothing was started or written."""
     store, registry = open_plan(source, runs_root), discover()
-    if placing.executor is not None:
-        make_executor(placing.executor, registry)  # that it is there is known before the first script needs it
-    slots = local_slots(placing.jobs, pinned=placing.affinity)
-    demands, problems = demands_of(store.plan, slots)
-    starter = Starter(store, registry, report, placing.executor)
+    jobs = placing.jobs
+    if placing.executor is not None:  # that it is there is known before the first script needs it
+        executor = make_executor(placing.executor, registry, placing.address)
+        if isinstance(executor, DetachedExecutor):
+            jobs = jobs or executor.room()
+    starter = Starter(store, registry, report, placing.executor, placing.address)
+    slots = local_slots(jobs, pinned=placing.affinity)
+    demands, problems = demands_of(store.plan, slots, starter)
     open_members = [item for item in store.plan.members.values() if store.standing(item).state != "finished"]
     problems += config_problems(store.plan, starter, open_members)
     if placing.affinity:

@@ -7,16 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
 
+from rlctl.launch.executor import Demand
 from rlctl.plans.model import Member, Plan
-
-
-@frozen
-class Demand:
-    """What a member takes of this machine while it runs."""
-
-    cpus: int = 1
-    gpus: int = 0
-    memory_mb: int = 0
 
 
 @frozen
@@ -43,28 +35,31 @@ class Slots:
     def lacking(self, demand: Demand) -> set[str]:
         """Return what there is too little of."""
         room = {"cpus": self.cpus, "gpus": len(self.gpus), "memory_mb": self.memory_mb}
-        wanted = {"cpus": demand.cpus, "gpus": demand.gpus, "memory_mb": demand.memory_mb}
+        here = demand.here
+        wanted = {"cpus": here.cpus, "gpus": here.gpus, "memory_mb": here.memory_mb}
         return {name for name, there in room.items() if there is not None and wanted[name] > there}
 
     def take(self, demand: Demand) -> Share:
         """Take what is demanded, and return what it is."""
-        self.cpus -= demand.cpus
-        gpus, self.gpus = self.gpus[: demand.gpus], self.gpus[demand.gpus :]
+        here = demand.here
+        self.cpus -= here.cpus
+        gpus, self.gpus = self.gpus[: here.gpus], self.gpus[here.gpus :]
         cores: list[int] = []
         if self.cores is not None:
-            cores, self.cores = self.cores[: demand.cpus], self.cores[demand.cpus :]
+            cores, self.cores = self.cores[: here.cpus], self.cores[here.cpus :]
         if self.memory_mb is not None:
-            self.memory_mb -= demand.memory_mb
+            self.memory_mb -= here.memory_mb
         return Share(demand, tuple(gpus), tuple(cores))
 
     def give_back(self, share: Share) -> None:
         """Give back what was taken."""
-        self.cpus += share.demand.cpus
+        here = share.demand.here
+        self.cpus += here.cpus
         self.gpus = sorted([*self.gpus, *share.gpus])
         if self.cores is not None:
             self.cores = sorted([*self.cores, *share.cores])
         if self.memory_mb is not None:
-            self.memory_mb += share.demand.memory_mb
+            self.memory_mb += here.memory_mb
 
 
 class Schedule:
@@ -113,7 +108,7 @@ class Schedule:
         for index, name in enumerate(self._ready):
             demand = self._demands[name]
             missing = self._slots.lacking(demand)
-            in_the_way = {item for item in lacking if getattr(demand, item) > 0}
+            in_the_way = {item for item in lacking if getattr(demand.here, item) > 0}
             if not missing and not in_the_way:
                 del self._ready[index]
                 return self._plan.members[name], self._slots.take(demand)

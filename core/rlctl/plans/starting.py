@@ -17,9 +17,10 @@ from rlctl.config.schema import EnvConfig
 from rlctl.descriptors import Resume
 from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
+from rlctl.launch.detached import DetachedExecutor
 from rlctl.launch.executor import Task
 from rlctl.launch.parent import check_parent
-from rlctl.launch.prepare import Prepared, prepare
+from rlctl.launch.prepare import Prepared, placing_layers, prepare
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import Resumption, find_resumption, reopen, require_resumable
 from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for
@@ -32,7 +33,9 @@ from rlctl.plugins import Registry
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.directory import RunDirectory, create, process_identity
 from rlctl.runs.files import read_json
+from rlctl.runs.lease import FOLDER, Attempts
 from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.main import run_info
 from rlctl.worker.status import initial_status
 
 Report = Callable[[str], None]
@@ -62,6 +65,7 @@ class Starter:
     report: Report
     executor: str | None = None
     """Who places all members, whatever their configurations say; None leaves it to these, and tasks to `local`."""
+    address: str | None = None
     probe: Probe = field(factory=probe_once)
     _declared: set[str] = field(factory=set)
 
@@ -77,13 +81,13 @@ class Starter:
         return self._prepare(layers)
 
     def _prepare(self, layers: list[Layer]) -> Prepared:
-        if self.executor is not None:
-            layers = [*layers, Layer("--executor", {"executor": self.executor})]
+        layers = [*layers, *placing_layers(self.executor, self.address)]
         return prepare(layers, self.registry, self.report, self.probe)
 
-    def begin(self, member: Member, share: Share) -> Supervisor:
+    def begin(self, member: Member, share: Share) -> Supervisor | None:
         """Start a member and return who follows it: on the GPUs and cores of its share, a task with as many threads as cores.
 
+        What an engine still has of a host that has left is followed again. None when a process has it that cannot be followed.
         Raises RlctlError when it is refused, and OSError when its process cannot be started.
         """
 
@@ -91,6 +95,12 @@ class Starter:
             self.report(f"{member.id}: {line}")
 
         standing = self.store.standing(member)
+        followed = self._followed(member, standing.directory, say) if standing.state in ("running", "stopped") else None
+        if followed is not None:
+            say(f"was placed before, and is followed again in {followed.directory.path}")
+            return followed
+        if standing.state == "running":
+            return None
         supervisor, task = (
             self._run(member, standing, say) if member.kind == "run" else self._task(member, standing, say)
         )
@@ -98,7 +108,37 @@ class Starter:
         more = {"CUDA_VISIBLE_DEVICES": ",".join(share.gpus)} if share.gpus else {}
         if member.kind != "run":
             more |= dict.fromkeys(THREAD_VARIABLES, str(share.demand.cpus))
-        supervisor.begin(attrs.evolve(task, environment={**task.environment, **more}, cores=share.cores))
+        supervisor.begin(
+            attrs.evolve(task, environment={**task.environment, **more}, cores=share.cores, demand=share.demand)
+        )
+        say(f"started in {supervisor.directory.path}")
+        return supervisor
+
+    def placing_of(self, member: Member) -> tuple[str, str | None]:
+        """Return who places a member, and the address of its engine."""
+        if self.executor is not None:
+            return self.executor, self.address
+        said = member.merged().values if member.kind == "run" else {}
+        return said.get("executor", "local"), self.address if said and self.address else said.get("address")
+
+    def _followed(self, member: Member, directory: RunDirectory | None, say: Report) -> Supervisor | None:
+        """Return who follows a member that an engine has been given before and is not done with; None when there is none."""
+        if directory is None or directory.result.exists() or not (directory.path / FOLDER).exists():
+            return None
+        if member.kind == "run":
+            layer = Layer(f"run {directory.run_id}", (read_json(directory.config) or {}).get("config") or {})
+            prepared = self._prepare([layer])
+            prepared.require_sound()
+            info = run_info(directory, prepared.effective())
+            supervisor = supervise(prepared, self.registry, lambda _: info, report=say)
+        else:
+            supervisor = self._follower_of_task(member, directory, say)
+        if not isinstance(supervisor.executor, DetachedExecutor):
+            return None
+        handle = supervisor.executor.attach(directory.path)
+        if handle is None:
+            return None
+        supervisor.follow(handle)
         return supervisor
 
     # ---- runs ------------------------------------------------------------------------------------------------------
@@ -112,6 +152,7 @@ class Starter:
                 prepared, self.registry, lambda relay: reopen(resumption, prepared, relay, say), report=say
             )
         else:
+            _withdraw(standing)
             prepared = self.prepared(member, self._parent(member))
             root, name = self.store.runs_root, self.store.directory_name(member, standing.tries + 1)
             check_parent(prepared, root)
@@ -155,22 +196,31 @@ class Starter:
     # ---- tasks -----------------------------------------------------------------------------------------------------
 
     def _task(self, member: Member, standing: Standing, say: Report) -> tuple[Supervisor, Task]:
+        _withdraw(standing)
         asked = {"evaluate": self._evaluation, "compare": self._comparison, "script": self._script}[member.kind](member)
         files = {
             "request.json": {"kind": member.kind, "grace": _GRACE, **asked},
             "status.json": initial_status(process_identity()),
         }
         directory = create(self.store.root_of(member), self.store.directory_name(member, standing.tries + 1), files)
+        supervisor = self._follower_of_task(member, directory, say)
+        argv = (sys.executable, "-m", "rlctl.plans.task", str(directory.path))
+        return supervisor, Task(
+            run_id=directory.run_id,
+            argv=argv,
+            environment={"PYTHONUNBUFFERED": "1"},
+            log=directory.log,
+            directory=directory.path,
+        )
+
+    def _follower_of_task(self, member: Member, directory: RunDirectory, say: Report) -> Supervisor:
         info = RunInfo(
             run_id=directory.run_id, directory=directory.path, worker="plan", algo=member.kind, env_id="", seed=0,
             total_timesteps=None, total_episodes=None,
         )  # fmt: skip
-        executor = make_executor(self.executor or "local", self.registry)
-        supervisor = Supervisor(directory, info, executor, Dispatcher(_raise), say, grace=_GRACE)
-        argv = (sys.executable, "-m", "rlctl.plans.task", str(directory.path))
-        return supervisor, Task(
-            run_id=directory.run_id, argv=argv, environment={"PYTHONUNBUFFERED": "1"}, log=directory.log
-        )
+        name, address = self.placing_of(member)
+        executor = make_executor(name, self.registry, address)
+        return Supervisor(directory, info, executor, Dispatcher(_raise), say, grace=_GRACE)
 
     def _evaluation(self, member: Member) -> dict[str, Any]:
         settings = member.settings()
@@ -204,6 +254,12 @@ class Starter:
             "RLCTL_NEEDS": json.dumps(needs),
         }
         return {"argv": words_of(member.template.values), "environment": environment}
+
+
+def _withdraw(standing: Standing) -> None:
+    """Let nobody begin what is begun anew in another directory: an engine may still have it in its queue."""
+    if standing.directory is not None:
+        Attempts(standing.directory.path / FOLDER).withdraw()
 
 
 def _raise(name: str, hook: str, error: BaseException) -> None:

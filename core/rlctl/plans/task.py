@@ -25,6 +25,7 @@ from rlctl.launch.evaluate import EvaluationOptions, evaluate
 from rlctl.plans.comparison import compare
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
+from rlctl.runs.lease import STAGE_VARIABLE, leave, leave_if_fenced, stage_of_process
 from rlctl.worker.signals import kill_own_group
 from rlctl.worker.status import StatusFile, close_status, finite
 
@@ -32,25 +33,28 @@ from rlctl.worker.status import StatusFile, close_status, finite
 def main(path: Path) -> int:
     """Do what the directory's request.json asks for; its result.json says how it went, answer.json what was found."""
     directory = RunDirectory(path.resolve())
+    stage = stage_of_process()
+    os.environ.pop(STAGE_VARIABLE, None)  # the runs and evaluations that we start are not what we hold
     request = read_json(directory.path / "request.json") or {}
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     if stat.S_ISFIFO(os.fstat(0).st_mode):
-        watch = threading.Thread(target=_watch_stdin, args=(request["grace"],), name="rlctl-stdin", daemon=True)
+        watch = threading.Thread(target=_watch_stdin, args=(request["grace"], stage), name="rlctl-stdin", daemon=True)
         watch.start()
     supervisor = (read_json(directory.status) or {}).get("supervisor")
-    StatusFile(directory.status, supervisor).write("running", Progress(step=0, episodes=0, seconds=0.0), None)
+    StatusFile(directory.status, supervisor, stage).write("running", Progress(step=0, episodes=0, seconds=0.0), None)
     began = time.monotonic()
-    result = attrs.evolve(_outcome(request, directory), seconds=round(time.monotonic() - began, 3))
+    result = attrs.evolve(_outcome(request, directory, stage), seconds=round(time.monotonic() - began, 3))
+    leave_if_fenced(stage)
     directory.release_reserve()
-    close_status(directory.status, result)
-    write_json(directory.result, finite(attrs.asdict(result)))
+    close_status(directory.status, result, stage)
+    write_json(directory.result, finite(attrs.asdict(result)), stage=stage)
     return result.exit_code
 
 
-def _outcome(request: dict[str, Any], directory: RunDirectory) -> Result:
+def _outcome(request: dict[str, Any], directory: RunDirectory, stage: Path | None) -> Result:
     try:
-        write_json(directory.path / "answer.json", _work(request, directory))
+        write_json(directory.path / "answer.json", _work(request, directory), stage=stage)
     except KeyboardInterrupt:
         return Result(status="stopped", reason="stopped", exit_code=ExitCode.INTERRUPTED)
     except RlctlError as error:
@@ -104,9 +108,11 @@ def _script(request: dict[str, Any], directory: RunDirectory) -> dict[str, Any]:
     return {"exit_code": code}
 
 
-def _watch_stdin(grace: float) -> None:
+def _watch_stdin(grace: float, stage: Path | None) -> None:
     while os.read(0, 4096):
         pass
+    if stage is not None:
+        leave()  # another process begins it again, and must not meet this one
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(grace)
     kill_own_group()

@@ -17,6 +17,10 @@ from rlctl.runs.directory import RunDirectory
 _RECORDED_STEPS = "*/env-[0-9]*"
 """Folders of `rlctl.gym.row_log`, one for each environment: the worker removes from them what came after the checkpoint."""
 
+_KEPT = {
+    "abandoned", "attempts", "config.json", "events.jsonl", "logs", "manifest.json", "status.json", "stop.json",
+}  # fmt: skip
+
 
 def set_aside(directory: RunDirectory, checkpoint: Checkpoint, records: Iterable[str]) -> Path | None:
     """Move the bundles after `checkpoint` away, with copies of the `records` and of recorded steps; None when there are none.
@@ -28,10 +32,8 @@ def set_aside(directory: RunDirectory, checkpoint: Checkpoint, records: Iterable
     folder.link("latest", checkpoint.path)
     if not later:
         return None
-    kept = directory.path / "abandoned"
-    kept.mkdir(exist_ok=True)
-    place = kept / f"{len(list(kept.glob('[0-9]*'))) + 1:03d}"
-    partial = kept / f".{place.name}"
+    place = _next_place(directory)
+    partial = place.with_name(f".{place.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     for name in records:
@@ -44,6 +46,23 @@ def set_aside(directory: RunDirectory, checkpoint: Checkpoint, records: Iterable
     for bundle in later:
         os.rename(bundle.path, place / "checkpoints" / bundle.path.name)
     return place
+
+
+def set_all_aside(directory: RunDirectory) -> Path:
+    """Move away all that a training has left which begins anew, having saved nothing; its log and its events stay."""
+    place = _next_place(directory)
+    place.mkdir()
+    for path in sorted(directory.path.iterdir()):
+        if path.name not in _KEPT:
+            os.rename(path, place / path.name)
+    directory.backend.mkdir()
+    return place
+
+
+def _next_place(directory: RunDirectory) -> Path:
+    kept = directory.path / "abandoned"
+    kept.mkdir(exist_ok=True)
+    return kept / f"{len(list(kept.glob('[0-9]*'))) + 1:03d}"
 
 
 def _link(source: str, target: str) -> None:

@@ -71,9 +71,13 @@ class Checkpoint:
 
 @frozen
 class CheckpointFolder:
-    """The `checkpoints/` folder of a run."""
+    """The `checkpoints/` folder of a run.
+
+    A process that holds a lease (`rlctl.runs.lease`) makes bundles in its `stage`. Once that is taken away it can publish none.
+    """
 
     path: Path
+    stage: Path | None = None
 
     def all(self) -> list[Checkpoint]:
         """Return the bundles by step, the oldest first; what is half-written or unreadable is none."""
@@ -124,7 +128,7 @@ class CheckpointFolder:
     def begin(self, step: int) -> Path:
         """Return a fresh temporary folder for a bundle of `step`; `commit` makes it one."""
         self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / f".{_PREFIX}{step:012d}.{os.getpid()}"
+        temporary = (self.stage or self.path) / f".{_PREFIX}{step:012d}.{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         return temporary
@@ -137,19 +141,29 @@ class CheckpointFolder:
         members = _sealed(temporary)
         sealed = {"format": FORMAT, "created_at": time.time(), **data, "members": members}
         write_json(temporary / "checkpoint.json", sealed)
-        final = self.path / f"{_PREFIX}{int(data['step']):012d}"
-        self._remove(final)  # the same step saved again, after a resume: the newer one counts
+        final = self._place_for(int(data["step"]))
         os.rename(temporary, final)
         sync_directory(self.path)
         self.link("latest", final)
         return Checkpoint(final, sealed)
 
+    def _place_for(self, step: int) -> Path:
+        """Return where a bundle goes. The same step saved again, after a resume, replaces the one before.
+
+        Where leases are held it has a name of its own instead: a process that was taken over must not remove its successor's.
+        """
+        name = f"{_PREFIX}{step:012d}"
+        if self.stage is None:
+            self._remove(self.path / name)
+            return self.path / name
+        return self.path / f"{name}.{self.stage.name}"
+
     def link(self, name: str, target: Path | None) -> None:
         """Let `name` (latest or best) point to a bundle, replacing the link in one step; None removes it."""
         if target is None:
-            (self.path / name).unlink(missing_ok=True)
+            self._remove(self.path / name)
             return
-        temporary = self.path / f".{name}.{os.getpid()}"
+        temporary = (self.stage or self.path) / f".{name}.{os.getpid()}"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target.name)
         os.replace(temporary, self.path / name)
@@ -170,19 +184,24 @@ class CheckpointFolder:
         """Return the bundles of later steps."""
         return [bundle for bundle in self.all() if bundle.step > checkpoint.step]
 
-    def _remove(self, bundle: Path) -> None:
-        doomed = self.path / f".removed-{bundle.name}"
-        shutil.rmtree(doomed, ignore_errors=True)
+    def _remove(self, path: Path) -> None:
+        """Remove a bundle or a link; who has lost the stage can remove nothing."""
+        doomed = (self.stage or self.path) / f".removed-{path.name}"
+        _remove_whatever(doomed)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(bundle, doomed)  # first, so that nobody meets a half-removed bundle
-        shutil.rmtree(doomed, ignore_errors=True)
+            os.rename(path, doomed)  # first, so that nobody meets a half-removed bundle
+        _remove_whatever(doomed)
 
     def sweep(self) -> None:
         """Remove what an interrupted save or removal left; only for the process that owns the run."""
         if self.path.is_dir():
             for path in self.path.glob(".*"):
-                is_folder = path.is_dir() and not path.is_symlink()
-                shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
+                _remove_whatever(path)
+
+
+def _remove_whatever(path: Path) -> None:
+    is_folder = path.is_dir() and not path.is_symlink()
+    shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from rlctl.errors import RunDirectoryError
 from rlctl.runs.files import read_json, write_json
+from rlctl.runs.lease import FOLDER, Attempts
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RESERVE = "reserve"
@@ -172,6 +173,9 @@ def state_of(directory: RunDirectory) -> str:
     if result:
         return str(result.get("status", "failed"))
     status = read_json(directory.status) or {}
+    held = Attempts(directory.path / FOLDER).is_held()
+    if held is not None:  # it is placed on other machines: its lease says whether somebody trains it
+        return str(status.get("state", "lost")) if held else "lost"
     if status.get("host") != host_name():
         return str(status.get("state", "lost"))  # another machine's process cannot be looked at from here
     owners = (status.get("process"), status.get("supervisor"))

@@ -15,14 +15,31 @@ WORTH_HASHING = 1 << 20
 """Bytes from which on it pays to keep the hash; a smaller file is read again in no time."""
 
 
-def write_json(path: Path, data: Any, *, durable: bool = True) -> None:
+def write_json(path: Path, data: Any, *, durable: bool = True, stage: Path | None = None) -> None:
     """Replace `path` with `data` as JSON, whole or not at all; `durable` also waits for the disk.
 
-    A status that is rewritten each second is not worth an fsync; a result is.
+    A status that is rewritten each second is not worth an fsync; a result is. It is made in the folder `stage`, where
+    there is one, and beside `path` otherwise; without that folder FileNotFoundError is raised, and nothing is replaced.
     """
-    write_text(
-        path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n", durable=durable
-    )
+    write_text(path, _text_of(data), durable=durable, stage=stage)
+
+
+def link_json(path: Path, data: Any) -> bool:
+    """Write `data` as JSON to `path`, whole, if there is no such file; returns whether it was us who made it."""
+    temporary = _temporary(path.parent, path.name, _text_of(data), durable=True)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        if temporary.stat().st_nlink < 2:  # else it was us: NFS asks again when an answer was lost, and refuses itself
+            return False
+    finally:
+        temporary.unlink()
+    sync_directory(path.parent)
+    return True
+
+
+def _text_of(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
 def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -30,9 +47,21 @@ def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Replace `path` with a text, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_text(path: Path, text: str, *, durable: bool = True, stage: Path | None = None) -> None:
+    """Replace `path` with a text, whole or not at all; `durable` and `stage` as of `write_json`."""
+    temporary = _temporary(stage or path.parent, path.name, text, durable)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def _temporary(folder: Path, name: str, text: str, durable: bool) -> Path:
+    """Return a file in `folder` with that text."""
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:
         # A lone surrogate (an argument or path that was not UTF-8) becomes its escape, which is legal JSON.
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
@@ -41,12 +70,10 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    if durable:
-        sync_directory(path.parent)
+    return Path(temporary)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

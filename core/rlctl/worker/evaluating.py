@@ -22,6 +22,7 @@ from rlctl.evaluations import (
 )
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import append_line, read_lines
+from rlctl.runs.lease import leave_if_fenced
 from rlctl.worker.early_stopping import stops_after_evaluation
 from rlctl.worker.protocol import Policy, Resumable
 
@@ -74,6 +75,7 @@ class Evaluator:
         # Of equal ones the later: it has seen more. What is no number is never the best.
         is_best = made.checkpoint is not None and made.return_mean >= (best.return_mean if best else -math.inf)
         made = attrs.evolve(made, best=is_best)
+        leave_if_fenced(self.checkpoints.stage)
         append_line(self.file, made.to_json(), durable=True)
         self.history.append(made)
         self._link_best()

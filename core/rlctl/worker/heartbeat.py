@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rlctl.runs.files import read_json
+from rlctl.runs.lease import leave_if_fenced
 from rlctl.worker.pace import Pace
 from rlctl.worker.status import StatusFile
 
@@ -38,6 +39,7 @@ class Heartbeat:
         self.next_at = seconds + BEAT_SECONDS
         self._pace.look(seconds, run.step)
         if self.status is not None:
+            leave_if_fenced(self.status.stage)
             self.status.write("running", run.progress(), self._seconds_left())
         if self._time_limit is not None and self._pace.seconds_here() >= self._time_limit:
             run.request_stop(f"time_limit = {self._time_limit:g} s reached")

@@ -23,6 +23,7 @@ from rlctl.plugins import load_only
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
+from rlctl.runs.lease import leave_if_fenced, stage_of_process
 from rlctl.worker.beginning import Resumed, beginning_of
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.evaluating import Evaluator, training_request
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
     except BaseException as error:  # noqa: BLE001 - SystemExit from a library too: it must leave a readable result
         with contextlib.suppress(Exception):  # the library may have closed stderr
             traceback.print_exc()
+        leave_if_fenced(stage_of_process())
         _save_what_is_sound(run)
         result = _failure_of(error, run, directory)
     _finish(directory, run, result)
@@ -96,7 +98,7 @@ def _make_run(directory: RunDirectory) -> Run:
         hyperparameters=config["hyperparameters"],
         horizon=manifest["horizon"],
         dispatcher=dispatcher,
-        status=StatusFile(directory.status, status.get("supervisor")),
+        status=StatusFile(directory.status, status.get("supervisor"), stage_of_process()),
         threads=config.get("threads"),
         source=manifest["worker"].get("source"),
         env_observers=[observer for observer in observers if observer is not None],
@@ -130,6 +132,7 @@ def _make_saver(
         milestones=settings["milestones"],
         on_error=settings["on_error"],
         on_saved=saved,
+        stage=stage_of_process(),
         report=lambda line: print(f"rlctl: {line}", file=sys.stderr, flush=True),
     )
 
@@ -140,7 +143,7 @@ def _make_evaluator(directory: RunDirectory, config: dict[str, Any]) -> Evaluato
         return None
     return Evaluator(
         directory.evaluations,
-        CheckpointFolder(directory.path / "checkpoints"),
+        CheckpointFolder(directory.path / "checkpoints", stage_of_process()),
         training_request(config),
         # By name: only the process of a gymnasium worker has what it imports.
         resolve("rlctl.gym.evaluation:measure"),
@@ -283,13 +286,15 @@ def _failure_of(error: BaseException, run: Run | None, directory: RunDirectory) 
 
 def _finish(directory: RunDirectory, run: Run | None, result: Result) -> None:
     """Tell the callbacks and write the result, in that order: who sees a result may rely on all files being closed."""
+    leave_if_fenced(stage_of_process())
     directory.release_reserve()
     try:
         if run is not None:
             run._dispatcher.call("rlctl_training_ended", result=result)  # noqa: SLF001 - the process around the run
     except _CriticalCallbackError as error:
         result = attrs.evolve(_failure_of(error, run, directory), step=result.step)
+    leave_if_fenced(stage_of_process())
     with contextlib.suppress(OSError):  # the result matters more, and says what is wrong if it is the disk
         append_event(directory.events, "training_ended", status=result.status, reason=result.reason)
-        close_status(directory.status, result)
-    write_json(directory.result, finite(attrs.asdict(result)))
+        close_status(directory.status, result, stage_of_process())
+    write_json(directory.result, finite(attrs.asdict(result)), stage=stage_of_process())

@@ -15,6 +15,7 @@ from attrs import define, field
 from rlctl.errors import RlctlError
 from rlctl.runs.checkpoints import MILESTONE, Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
+from rlctl.runs.lease import leave_if_fenced
 from rlctl.worker.protocol import Resumable
 
 _VERSIONED = ("rlctl", "torch", "numpy", "gymnasium", "stable-baselines3", "mujoco", "ale-py")
@@ -37,6 +38,8 @@ class Saver:
     on_error: str = "continue"
     on_saved: Callable[[Checkpoint, str], None] = lambda _, __: None
     report: Callable[[str], None] = print
+    stage: Path | None = None
+    """The folder of the lease under which the run is trained, if it is."""
     state: Resumable | None = None
     last: Checkpoint | None = None
     keep: set[int] = field(factory=set)
@@ -48,7 +51,7 @@ class Saver:
     _folder: CheckpointFolder = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._folder = CheckpointFolder(self.directory.path / "checkpoints")
+        self._folder = CheckpointFolder(self.directory.path / "checkpoints", self.stage)
         self._folder.sweep()
 
     def resumed_from(self, checkpoint: Checkpoint, seconds: float) -> None:
@@ -86,6 +89,7 @@ class Saver:
         try:
             saved = self._write(counters, reason)
         except OSError as error:
+            leave_if_fenced(self.stage)  # what it would sweep is another process's by now
             self._folder.sweep()
             message = f"checkpoint at step {step} could not be saved: {error.strerror or error}"
             if self.on_error == "stop":
@@ -93,8 +97,10 @@ class Saver:
             self.report(message)
             return None
         except BaseException:
+            leave_if_fenced(self.stage)
             self._folder.sweep()
             raise
+        leave_if_fenced(self.stage)
         self.last, self._missed_milestone = saved, False
         self._mind_the_size(saved)
         self._folder.prune(self.keep_last, self.keep)

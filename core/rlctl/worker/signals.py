@@ -10,6 +10,7 @@ import time
 from types import FrameType
 
 from rlctl.errors import ExitCode
+from rlctl.runs.lease import leave, stage_of_process
 from rlctl.worker.run import Run
 from rlctl.worker.stopping import Stop
 
@@ -57,6 +58,8 @@ class StopRequests:
         assert self._run is not None
         while os.read(0, 4096):
             pass
+        if stage_of_process() is not None:
+            leave()  # another process goes on from the last checkpoint, and must not wait for this one
         self.abandoned = True
         self._run.request_stop("the process that started the run is gone")
         time.sleep(self._run.info.config.get("grace", 30.0))

@@ -20,8 +20,8 @@ def initial_status(supervisor: dict[str, Any]) -> dict[str, Any]:
 class StatusFile:
     """Writes the status of the run whose process this is."""
 
-    def __init__(self, path: Path, supervisor: dict[str, Any] | None) -> None:
-        self._path = path
+    def __init__(self, path: Path, supervisor: dict[str, Any] | None, stage: Path | None = None) -> None:
+        self._path, self.stage = path, stage
         self._fixed = {"host": host_name(), "process": process_identity(), "supervisor": supervisor}
 
     def write(self, state: str, progress: Progress, eta_seconds: float | None) -> None:
@@ -37,10 +37,10 @@ class StatusFile:
             "updated_at": time.time(),
             **self._fixed,
         }
-        write_json(self._path, finite(status), durable=False)
+        write_json(self._path, finite(status), durable=False, stage=self.stage)
 
 
-def close_status(path: Path, result: Result) -> None:
+def close_status(path: Path, result: Result, stage: Path | None = None) -> None:
     """Let the status say how the run ended, for whoever looks there first; result.json is what counts."""
     last = read_json(path) or {}
     ended = {
@@ -52,7 +52,7 @@ def close_status(path: Path, result: Result) -> None:
         "eta_seconds": None,
         "updated_at": time.time(),
     }
-    write_json(path, finite({**last, **ended}), durable=False)
+    write_json(path, finite({**last, **ended}), durable=False, stage=stage)
 
 
 def finite(values: dict[str, Any]) -> dict[str, Any]:

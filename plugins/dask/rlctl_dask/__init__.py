@@ -1,0 +1,1 @@
+"""rlctl on Dask: an executor that places runs on the workers of a cluster."""
