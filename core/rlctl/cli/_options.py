@@ -19,8 +19,9 @@ _FLAGS = {
     "total_episodes": "--total-episodes", "env.num_envs": "--num-envs", "device": "--device", "threads": "--threads",
     "evaluation.every_steps": "--evaluate-every", "init_from": "--init-from", "trust": "--trust",
     "time_limit": "--time-limit", "stop_at": "--stop-at", "name": "--name", "executor": "--executor", "grace": "--grace",
+    "save_uri": "--save-uri",
 }  # fmt: skip
-_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "init_from"}
+_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "init_from", "save_uri"}
 
 
 def _complete_workers(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -59,6 +60,7 @@ _OPTIONS = (
     click.option("--time-limit", help="Stop, resumable, after so many seconds of training."),
     click.option("--stop-at", help="Stop, resumable, after so many steps."),
     click.option("--executor", help="Where the worker process is placed."),
+    click.option("--save-uri", metavar="URI", help="Mirror the run there: file:///folder, s3://bucket/folder."),
     click.option("--grace", help="Seconds to end in when stopped."),
 )
 

@@ -252,6 +252,13 @@ class RunConfig:
         ),
     )
     executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
+    save_uri: str | None = field(
+        default=None,
+        metadata=_doc(
+            "Where the run's directory is mirrored, at each checkpoint and at the end: `file:///folder`, `s3://bucket/folder`; "
+            "see [a run somewhere else](save-uri.md)."
+        ),
+    )
     grace: float = field(
         default=30.0,
         metadata=_doc(

@@ -24,6 +24,7 @@ from rlctl.launch.plugin_answers import PluginAnswers
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.plugins import Registered, Registry
 from rlctl.requirements import all_missing
+from rlctl.runs.remote import save_uri_problems
 
 Report = Callable[[str], None]
 
@@ -76,6 +77,7 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: 
     _check_finite(prepared)
     if config is not None:
         prepared.refuse(impossible_combinations(config))
+        prepared.refuse(save_uri_problems(config.save_uri))
     sound = config or _sound_part(prepared, shape_problems)
     _check_env(prepared, sound, probe)
     if sound is not None and prepared.worker is not None and prepared.algorithm is not None:

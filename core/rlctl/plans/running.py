@@ -11,7 +11,8 @@ from attrs import frozen
 from rlctl.errors import ConfigError, UsageError, did_you_mean
 from rlctl.launch.start import make_executor
 from rlctl.plans.checks import config_problems, demands_of, local_slots, pinning_problems
-from rlctl.plans.host import Display, Outcome, PlanHost
+from rlctl.plans.host import Display, PlanHost
+from rlctl.plans.outcome import Outcome
 from rlctl.plans.reading import Source
 from rlctl.plans.schedule import Demand, Slots
 from rlctl.plans.starting import Starter
