@@ -48,7 +48,7 @@ class Runs(ToyRuns):
 
     def train(self, run_id: str, *args: object) -> Any:
         """Train the toy for 400 steps, or as the arguments say."""
-        return self.cli("run", "toy", "--run-id", run_id, "-n", "400", *OFTEN, *args)
+        return self.cli("run", "toy", "--run-id", run_id, "-n", "400", *OFTEN, *args, timeout=300)
 
     def start(self, run_id: str, *args: object) -> subprocess.Popen[str]:
         """Start the same, slowly, mirrored."""

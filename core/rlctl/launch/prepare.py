@@ -15,7 +15,7 @@ from rlctl.compatibility import EnvFacts, check_fit
 from rlctl.config.check import check_values, numbers_that_are_none, structure, with_defaults
 from rlctl.config.combinations import impossible_combinations
 from rlctl.config.curriculum import final_id
-from rlctl.config.layers import Layer, Merged, merge
+from rlctl.config.layers import Layer, Merged, merge, script_layer
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
 from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
@@ -67,7 +67,7 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: 
     said = merge(layers)
     prepared = Prepared(said)
     _find_worker(prepared, registry, report)
-    prepared.merged = merge([_defaults(), _preset(prepared, said), *layers])
+    prepared.merged = merge([_defaults(), _preset(prepared, said), script_layer(), *layers])
     config, shape_problems = structure(prepared.merged)
     found = {problem.path for problem in prepared.problems}
     prepared.problems += [problem for problem in shape_problems if problem.path not in found]
