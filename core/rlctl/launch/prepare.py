@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,11 +15,12 @@ from rlctl.config.combinations import impossible_combinations
 from rlctl.config.curriculum import final_id
 from rlctl.config.layers import Layer, Merged, merge, script_layer
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
-from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
+from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.machine import machine_facts
 from rlctl.launch.plugin_answers import PluginAnswers
 from rlctl.launch.probe import Probe, probe_configured
+from rlctl.launch.setup import set_up
 from rlctl.plugins import Registered, Registry
 from rlctl.requirements import all_missing
 from rlctl.runs.remote import save_uri_problems
@@ -128,12 +127,9 @@ def _set_up(
     prepared: Prepared, registry: Registry, worker: Registered[WorkerDescriptor], report: Report
 ) -> Registered[WorkerDescriptor]:
     """Run the worker's set-up, which may bring algorithms that the descriptor could not know before."""
-    assert worker.descriptor.setup is not None
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            setup, algo = resolve(worker.descriptor.setup), prepared.merged.values.get("algo")
-            said = {"source": None, "name": None, "algo": algo if isinstance(algo, str) else None}
-            prepared.provenance = dict(setup(**said, report=report, repair=False))
+        algo = prepared.merged.values.get("algo")
+        prepared.provenance = set_up(worker.descriptor, report, algo=algo if isinstance(algo, str) else None)
     except RlctlError as error:
         own = Problem("worker", error.message, error.hint, unavailable=True)
         found = error.problems if isinstance(error, ConfigError) else [own]
