@@ -11,9 +11,10 @@ from attrs import frozen
 from rlctl.config.layers import Layer
 from rlctl.config.schema import RunConfig, to_tree
 from rlctl.descriptors import resolve
-from rlctl.errors import RlctlError
+from rlctl.errors import ExitCode, RlctlError
 from rlctl.evaluations import Evaluation, evaluations_of
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
+from rlctl.launch.mirroring import Mirroring
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, placing_layers, prepare
 from rlctl.launch.resume import find_resumption, reopen, require_resumable
@@ -35,11 +36,19 @@ class RunResult:
 
     info: RunInfo
     result: Result
+    is_mirrored: bool = True
+    """Whether all of it is where `save_uri` says, or nothing was to be."""
 
     @property
     def directory(self) -> Path:
         """The run's folder."""
         return self.info.directory
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with: as the run did, or 74 for a finished one that is not all where `save_uri` says."""
+        unsaved = self.result.exit_code == ExitCode.DONE and not self.is_mirrored
+        return ExitCode.NOT_MIRRORED if unsaved else self.result.exit_code
 
     def episodes(self) -> list[Episode]:
         """Return the finished training episodes, oldest first; empty if the `jsonl` callback was off."""
@@ -136,7 +145,7 @@ def start(
     result = supervisor.run(task_for(supervisor.directory, prepared.effective()))
     if failures.of_program:
         raise failures.of_program[0]
-    return RunResult(supervisor.info, result)
+    return RunResult(supervisor.info, result, supervisor.settled() is True)
 
 
 def supervise(
@@ -164,7 +173,11 @@ def supervise(
         except Exception as error:  # noqa: BLE001 - a callback that cannot be made is one that failed
             failures(name, "its construction", error)
     failures.directory = directory
-    return Supervisor(directory, info, executor, observers, report, grace=prepared.config.grace, relayed=bool(relay))
+    uri = prepared.config.save_uri
+    mirror = Mirroring(directory.path, uri, report) if uri is not None else None
+    return Supervisor(
+        directory, info, executor, observers, report, grace=prepared.config.grace, relayed=bool(relay), mirror=mirror
+    )
 
 
 class _ObserverFailures:

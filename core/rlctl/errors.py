@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     RUN_FAILED = 1
     USAGE = 2
     NOT_AVAILABLE = 3
+    NOT_MIRRORED = 74
     STOPPED = 75
     FENCED = 76
     INTERRUPTED = 130

@@ -270,6 +270,12 @@ class Null:
     def end(self, code: int) -> Result:
         return Result(status="finished", reason="done")
 
+    def settled(self) -> bool:
+        return True
+
+    def abandon(self) -> None:
+        raise AssertionError("nothing is to be interrupted")
+
 
 def test_scheduling_a_thousand_members_costs_little(tmp_path: Path) -> None:
     """At most 5 ms each, in chains, with an executor that does nothing; all are done in an order that respects their needs."""

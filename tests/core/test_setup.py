@@ -39,6 +39,43 @@ def rlctl_workers():
     sources = [{"name": "", "origin": "here"}, {"name": "far", "origin": "there"}]
     return [worker("fetcher", sources=sources, remove_source="fetcher:remove"), worker("plain")]
 """
+THIRD_PARTY = """
+import os
+from pathlib import Path
+from rlctl import AlgorithmDescriptor, RlctlError, WorkerDescriptor, hookimpl
+
+PLACE = Path(os.environ["RLCTL_CACHE_DIR"]) / "third-party.bin"
+
+def fetch(*, source, name, algo, report, repair):
+    print("a library prints what it likes")
+    if not PLACE.exists() or (repair and PLACE.read_text() != "fetched"):
+        report("fetching third-party.bin")
+        PLACE.parent.mkdir(parents=True, exist_ok=True)
+        PLACE.write_text("fetched")
+    return {"file": str(PLACE), "bytes": PLACE.stat().st_size}
+
+def refuse(**_):
+    raise RlctlError("the server is closed.", hint="Try on Monday.")
+
+def crash(**_):
+    raise KeyError("surprise")
+
+def worker(name, setup, **more):
+    algorithm = AlgorithmDescriptor(
+        name="walk", action_spaces=(), observation_spaces=(), default_env="x", default_total_timesteps=5
+    )
+    return WorkerDescriptor(
+        name=name, summary="", entry_point="x:X", algorithms=(algorithm,), env_families=("x",),
+        setup=setup and f"third_party:{setup}", **more
+    )
+
+@hookimpl
+def rlctl_workers():
+    return [
+        worker("fetches", "fetch"), worker("needless", None), worker("refuses", "refuse"), worker("crashes", "crash"),
+        worker("lacks", "crash", requires=("no-such-package",)),
+    ]
+"""
 BACK = """
 class Worker:
     def train(self, run):
@@ -107,3 +144,58 @@ def test_what_cannot_be_meant_is_refused(fast_cli: Callable[..., Any], words: tu
 def test_an_algorithm_that_declares_no_spaces_takes_any_environment(fast_cli: Callable[..., Any], env: str) -> None:
     """What says nothing refuses nothing."""
     assert fast_cli("run", "fetcher/walk", env, "--dry-run").code == 0
+
+
+# ---- a third party's ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def third_party(site: Any, rlctl_env: dict[str, str], tmp_path: Path) -> Path:
+    """Install workers of a stranger, one of which fetches a file; returns that."""
+    distribution = fake_distribution(
+        tmp_path / "third", "third", {"third": "third_party"}, {"third_party": THIRD_PARTY}
+    )
+    site(distribution)
+    return Path(rlctl_env["RLCTL_CACHE_DIR"]) / "third-party.bin"
+
+
+def test_a_set_up_says_what_it_does_and_does_it_once(third_party: Path, fast_cli: Callable[..., Any]) -> None:
+    """The second time there is nothing to do; what is damaged is mended; what a library prints is no data."""
+    first = fast_cli("workers", "setup", "fetches", "--json")
+    assert json.loads(first.out) == {"file": str(third_party), "bytes": 7}
+    assert "rlctl: fetching third-party.bin" in first.err and "a library prints" in first.err
+    again = fast_cli("workers", "setup", "fetches", "--json")
+    assert json.loads(again.out) == json.loads(first.out)
+    assert "fetching" not in again.err
+    third_party.write_text("damaged")
+    assert "fetching" in fast_cli("workers", "setup", "fetches").err
+    assert third_party.read_text() == "fetched"
+
+
+def test_without_a_name_all_workers_are_set_up(third_party: Path, fast_cli: Callable[..., Any]) -> None:
+    """One that fails, or cannot run here, costs the others nothing; the code says that one has failed."""
+    answer = fast_cli("workers", "setup", "--json")
+    status = {row["worker"]: row["status"] for row in json.loads(answer.out)}
+    assert answer.code == 3
+    assert {name: status[name] for name in ("fetches", "needless", "refuses", "crashes", "lacks")} == {
+        "fetches": "ready",
+        "needless": "nothing to set up",
+        "refuses": "failed: the server is closed. Try on Monday.",
+        "crashes": "failed: the set-up of worker \"crashes\" failed: KeyError: 'surprise'",
+        "lacks": "left out: no-such-package is not installed",
+    }
+    assert "fetches: fetching" in answer.err and third_party.exists()
+    shown = fast_cli("workers", "setup")
+    assert shown.code == 3 and "fetches" in shown.out
+    refused = fast_cli("workers", "setup", "--list")
+    assert (refused.code, "for one worker" in refused.err) == (2, True)
+
+
+@pytest.mark.usefixtures("third_party")
+def test_what_a_set_up_raises_is_a_message(fast_cli: Callable[..., Any]) -> None:
+    """Of the command, and before a run, beside what else is wrong with that; a worker without one has nothing as data."""
+    answer = fast_cli("workers", "setup", "crashes")
+    assert (answer.code, answer.err) == (3, "rlctl: the set-up of worker \"crashes\" failed: KeyError: 'surprise'\n")
+    refused = fast_cli("run", "crashes", "--seed", "x")
+    assert refused.code == 2 and "KeyError: 'surprise'" in refused.err and "seed:" in refused.err
+    assert fast_cli("workers", "setup", "needless", "--json").out == "{}\n"

@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
     "resume": ("rlctl.cli.resume:resume", "Go on with a run that was stopped or killed, or further."),
     "plan": ("rlctl.cli.plan:plan", "Run many: several algorithms and seeds, evaluated and compared."),
+    "scripts": ("rlctl.cli.scripts:scripts", "Run shell scripts of several trainings, and find their runs again."),
     "evaluate": ("rlctl.cli.evaluate:evaluate", "Measure the policy of a run, or of a library's own file."),
     "play": ("rlctl.cli.play:play", "Show how a policy acts, in a window or as text."),
     "record": ("rlctl.cli.play:record", "Film how a policy acts, as mp4 or GIF."),

@@ -19,9 +19,9 @@ _FLAGS = {
     "total_episodes": "--total-episodes", "env.num_envs": "--num-envs", "device": "--device", "threads": "--threads",
     "evaluation.every_steps": "--evaluate-every", "init_from": "--init-from", "trust": "--trust",
     "time_limit": "--time-limit", "stop_at": "--stop-at", "name": "--name", "executor": "--executor", "address": "--address",
-    "grace": "--grace",
+    "grace": "--grace", "save_uri": "--save-uri",
 }  # fmt: skip
-_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "address", "init_from"}
+_TEXTS = {"worker", "algo", "env.id", "device", "name", "executor", "address", "init_from", "save_uri"}
 
 
 def _complete_workers(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
@@ -61,6 +61,7 @@ _OPTIONS = (
     click.option("--stop-at", help="Stop, resumable, after so many steps."),
     click.option("--executor", help="Where the worker process is placed."),
     click.option("--address", help="Where the executor finds its engine, such as tcp://host:8786."),
+    click.option("--save-uri", metavar="URI", help="Mirror the run there: file:///folder, s3://bucket/folder."),
     click.option("--grace", help="Seconds to end in when stopped."),
 )
 

@@ -11,7 +11,7 @@ from rlctl.cli._render import note, number, print_json, table
 from rlctl.runs.files import read_json
 
 if TYPE_CHECKING:
-    from rlctl.plans.host import Outcome
+    from rlctl.plans.outcome import Outcome
     from rlctl.plans.store import PlanStore
 
 _ORDER = ("finished", "running", "failed", "stopped", "blocked", "pending")

@@ -59,4 +59,4 @@ def resume(
         announce=announce,
     )
     show_outcome(outcome, as_json)
-    return int(outcome.result.exit_code)
+    return int(outcome.exit_code)

@@ -86,7 +86,7 @@ def run(as_json: bool, dry_run: bool, rehearse_stop: bool, **options: Any) -> in
         announce=announce,
     )
     show_outcome(outcome, as_json)
-    return int(outcome.result.exit_code)
+    return int(outcome.exit_code)
 
 
 def _rehearse(options: dict[str, Any], registry: Registry, as_json: bool) -> int:

@@ -15,6 +15,7 @@ import click
 
 from rlctl.cli._render import best_in_words, json_option, note, number, pairs, print_json, table
 from rlctl.cli.checkpoints import checkpoints
+from rlctl.cli.mirror import mirror_in_words, pull, push
 from rlctl.errors import UsageError
 from rlctl.events import Episode, episodes_of
 from rlctl.runs.directory import RunDirectory, host_name, is_alive
@@ -164,6 +165,7 @@ def _show_head(record: Record) -> None:
         ("device", (read_json(record.directory.manifest) or {}).get("device")),
         *record.declared.items(),
         *(("callback", f"{name}: {trouble}") for name, trouble in _troubles(record)),
+        ("mirror", mirror_in_words(record.directory)),
         ("directory", row["directory"]),
     ])  # fmt: skip
     failure = result.get("failure")
@@ -287,4 +289,5 @@ def remove_runs(references: tuple[str, ...], yes: bool, runs_dir: Path | None) -
         note(f"removed {directory.path}")
 
 
-runs.add_command(checkpoints)
+for _command in (checkpoints, pull, push):
+    runs.add_command(_command)

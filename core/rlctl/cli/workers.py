@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -10,7 +10,8 @@ import click
 
 from rlctl.cli._render import json_option, note, pairs, print_json, table
 from rlctl.descriptors import AlgorithmDescriptor, ObservationSpace, Parameter, WorkerDescriptor, resolve
-from rlctl.errors import ConfigError, PluginError, Problem, UsageError, did_you_mean
+from rlctl.errors import ConfigError, PluginError, Problem, RlctlError, UsageError, did_you_mean
+from rlctl.launch.setup import set_up
 from rlctl.plugins import Registered, discover
 from rlctl.requirements import all_missing
 
@@ -158,23 +159,39 @@ def _kinds(parameter: Parameter) -> str:
 
 
 @workers.command("setup")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--source", help="Where from, if not the worker's default: a folder or a git URL.")
 @click.option("--name", "named", metavar="NAME", help="Keep it beside the others: NAME/ALGO are its algorithms.")
 @click.option("--list", "listing", is_flag=True, help="Show what has been set up.")
 @click.option("--remove", metavar="NAME", help="Forget the source of this name.")
 @json_option
 def setup_worker(
-    name: str, source: str | None, named: str | None, listing: bool, remove: str | None, as_json: bool
+    name: str | None, source: str | None, named: str | None, listing: bool, remove: str | None, as_json: bool
+) -> int:
+    """Fetch what a worker needs beside its package, or what all need; `run` does it by itself on first use.
+
+    What is there already is not fetched again, and what is damaged is mended.
+    """
+    if name is None:
+        if source is not None or named is not None or listing or remove is not None:
+            raise UsageError("--source, --name, --list and --remove are for one worker.", hint="Say which one.")
+        return _set_up_all(as_json)
+    _set_up_one(discover().worker(name).descriptor, source, named, listing, remove, as_json)
+    return 0
+
+
+def _set_up_one(
+    worker: WorkerDescriptor, source: str | None, named: str | None, listing: bool, remove: str | None, as_json: bool
 ) -> None:
-    """Fetch what a worker needs beside its package; `run` does it by itself on first use."""
-    worker = discover().worker(name).descriptor
+    name = worker.name
     flags = {"--source": source, "--name": named, "--list": listing or None, "--remove": remove}
     given = [flag for flag, value in flags.items() if value is not None]
     if worker.setup is None:
         if given:
             raise UsageError(f'worker "{name}" has nothing to set up, so {", ".join(given)} means nothing.')
         note(f'worker "{name}" has nothing to set up')
+        if as_json:
+            print_json([] if listing else {})
         return
     if len(given) > 1 and (listing or remove is not None):
         raise UsageError(f"{', '.join(given)}: --list and --remove each go alone.")
@@ -186,11 +203,39 @@ def setup_worker(
             raise UsageError(f'worker "{name}" has no sources with names, so --remove "{remove}" means nothing.')
         note(resolve(worker.remove_source)(remove))
         return
-    provenance = resolve(worker.setup)(source=source, name=named, algo=None, report=note, repair=True)
+    provenance = set_up(worker, note, source=source, name=named, repair=True)
     if as_json:
         print_json(provenance)
     else:
         pairs([(key, value) for key, value in provenance.items()])
+
+
+def _saying(name: str) -> Callable[[str], None]:
+    return lambda line: note(f"{name}: {line}")
+
+
+def _set_up_all(as_json: bool) -> int:
+    """Set up every worker that can run here; one that fails costs the others nothing. Returns the exit code."""
+    rows: list[dict[str, Any]] = []
+    code = 0
+    for found in discover().workers:
+        worker, known = found.descriptor, _row(found)
+        row: dict[str, Any] = {"worker": worker.name, "status": "nothing to set up", "provenance": {}}
+        rows.append(row)
+        if not known["available"]:
+            row["status"] = f"left out: {known['status']}"
+        elif worker.setup is not None:
+            try:
+                row["provenance"] = set_up(worker, _saying(worker.name), repair=True)
+                row["status"] = "ready"
+            except RlctlError as error:
+                row["status"] = f"failed: {error}"
+                code = max(code, int(error.exit_code))
+    if as_json:
+        print_json(rows)
+    else:
+        table(("WORKER", "STATUS"), [(row["worker"], row["status"]) for row in rows], "No worker is installed.")
+    return code
 
 
 def _list_sources(worker: WorkerDescriptor, as_json: bool) -> None:

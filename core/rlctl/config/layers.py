@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,10 @@ from attrs import field, frozen
 
 from rlctl.config.files import parse_scalar
 from rlctl.errors import ConfigError, Problem
+
+SCRIPT_VARIABLE = "RLCTL_SCRIPT"
+"""The environment variable by which a run knows that a script has started it: the id of the script's execution."""
+SCRIPT_LABEL = "script"
 
 
 @frozen
@@ -34,6 +39,12 @@ class Merged:
                 return self.origins[path]
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return None
+
+
+def script_layer() -> Layer:
+    """Return what the script says that started this process, if one did: the label by which its runs are found."""
+    execution = os.environ.get(SCRIPT_VARIABLE)
+    return Layer(SCRIPT_VARIABLE, {"labels": {SCRIPT_LABEL: execution}} if execution else {})
 
 
 def merge(layers: Iterable[Layer]) -> Merged:

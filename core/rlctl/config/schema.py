@@ -256,6 +256,10 @@ class RunConfig:
         default=None,
         metadata=_doc("Where the executor finds its engine, such as `tcp://host:8786`; for those that take one."),
     )
+    save_uri: str | None = field(
+        default=None,
+        metadata=_doc("Where it is [mirrored](save-uri.md) while it trains: `file:///folder`, `s3://bucket/folder`."),
+    )
     grace: float = field(
         default=30.0,
         metadata=_doc(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,16 +13,18 @@ from rlctl.compatibility import EnvFacts, check_fit
 from rlctl.config.check import check_values, numbers_that_are_none, structure, with_defaults
 from rlctl.config.combinations import impossible_combinations
 from rlctl.config.curriculum import final_id
-from rlctl.config.layers import Layer, Merged, merge
+from rlctl.config.layers import Layer, Merged, merge, script_layer
 from rlctl.config.schema import DEFAULT_CALLBACKS, RunConfig
-from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor, resolve
+from rlctl.descriptors import AlgorithmDescriptor, CallbackDescriptor, WorkerDescriptor
 from rlctl.errors import ConfigError, Problem, RlctlError, did_you_mean
 from rlctl.launch.executor import executor_problems
 from rlctl.launch.machine import machine_facts
 from rlctl.launch.plugin_answers import PluginAnswers
 from rlctl.launch.probe import Probe, probe_configured
+from rlctl.launch.setup import set_up
 from rlctl.plugins import Registered, Registry
 from rlctl.requirements import all_missing
+from rlctl.runs.remote import save_uri_problems
 
 Report = Callable[[str], None]
 
@@ -74,7 +74,7 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: 
     said = merge(layers)
     prepared = Prepared(said)
     _find_worker(prepared, registry, report)
-    prepared.merged = merge([_defaults(), _preset(prepared, said), *layers])
+    prepared.merged = merge([_defaults(), _preset(prepared, said), script_layer(), *layers])
     config, shape_problems = structure(prepared.merged)
     found = {problem.path for problem in prepared.problems}
     prepared.problems += [problem for problem in shape_problems if problem.path not in found]
@@ -84,6 +84,7 @@ def prepare(layers: Iterable[Layer], registry: Registry, report: Report, probe: 
     _check_finite(prepared)
     if config is not None:
         prepared.refuse(impossible_combinations(config))
+        prepared.refuse(save_uri_problems(config.save_uri))
     sound = config or _sound_part(prepared, shape_problems)
     _check_env(prepared, sound, probe)
     if sound is not None and prepared.worker is not None and prepared.algorithm is not None:
@@ -134,12 +135,9 @@ def _set_up(
     prepared: Prepared, registry: Registry, worker: Registered[WorkerDescriptor], report: Report
 ) -> Registered[WorkerDescriptor]:
     """Run the worker's set-up, which may bring algorithms that the descriptor could not know before."""
-    assert worker.descriptor.setup is not None
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            setup, algo = resolve(worker.descriptor.setup), prepared.merged.values.get("algo")
-            said = {"source": None, "name": None, "algo": algo if isinstance(algo, str) else None}
-            prepared.provenance = dict(setup(**said, report=report, repair=False))
+        algo = prepared.merged.values.get("algo")
+        prepared.provenance = set_up(worker.descriptor, report, algo=algo if isinstance(algo, str) else None)
     except RlctlError as error:
         own = Problem("worker", error.message, error.hint, unavailable=True)
         found = error.problems if isinstance(error, ConfigError) else [own]

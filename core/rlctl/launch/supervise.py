@@ -16,6 +16,7 @@ import attrs
 from rlctl.errors import ExitCode
 from rlctl.events import Failure, Progress, Result, RunInfo
 from rlctl.launch.executor import Executor, Task
+from rlctl.launch.mirroring import Mirroring
 from rlctl.runs.directory import RunDirectory, files_of
 from rlctl.runs.files import LineReader, read_json, write_json
 from rlctl.worker.dispatch import Dispatcher
@@ -64,6 +65,7 @@ class Supervisor:
     report: Callable[[str], None]
     grace: float = 30.0
     relayed: bool = False
+    mirror: Mirroring | None = None
     _status_seen: int = 0
     _last_update: Any = None
     _handle: object = None
@@ -84,22 +86,32 @@ class Supervisor:
                 if len(interruptions.received) > len(self._received):
                     self.interrupt(interruptions.received[len(self._received)])
                 time.sleep(_POLL_SECONDS)
-        return self.end(code)
+            result, signals = self.end(code), len(interruptions.received)
+            while self.settled() is None:
+                if len(interruptions.received) > signals:
+                    self.abandon()
+                time.sleep(_POLL_SECONDS)
+        return result
 
     def begin(self, task: Task) -> None:
         """Place the task. Raises OSError when it cannot be started."""
         self._begin_reading()
-        self._handle = self.executor.submit(task)
+        self._begin_following(self.executor.submit(task))
 
     def follow(self, handle: object) -> None:
         """Follow a task that another process has placed, which has left."""
         self._begin_reading()
-        self._handle = handle
+        self._begin_following(handle)
 
     def _begin_reading(self) -> None:
         self._events = LineReader(self.directory.events)
         deque(self._events.read(), maxlen=0)  # those of the run before it was resumed have been told
         self._relay = RelayReader(self.directory.relay, self.info, self.observers, self._stop_for_hook)
+
+    def _begin_following(self, handle: object) -> None:
+        self._handle = handle
+        if self.mirror is not None:
+            self.mirror.begin()
 
     def not_started(self, error: OSError) -> Result:
         """Return the result of a run whose task could not be placed."""
@@ -111,6 +123,8 @@ class Supervisor:
         if self.relayed:
             self._relay.replay()
         self._tell_progress()
+        if self.mirror is not None:
+            self.mirror.look()
         for name, trouble in callback_troubles(self._events.read()):
             self.report(f"callback {name}: {trouble}")
         if code is not None:
@@ -135,9 +149,22 @@ class Supervisor:
 
     def end(self, code: int) -> Result:
         """Return how the run ended whose process ended with this exit code; its directory says it, too."""
-        if code == ExitCode.FENCED:  # it is not over, and not ours to say how it ends
+        if code == ExitCode.FENCED:  # it is not over, and not ours to say how it ends, or to mirror
+            if self.mirror is not None:
+                self.mirror.give_up("another process goes on with it")
             return self._cut_off("another process goes on with it")
         return self._end(self._result(code, self._received))
+
+    def settled(self) -> bool | None:
+        """Return whether all that the run left is where `save_uri` says, once that is known, else None."""
+        if self.mirror is None:
+            return True
+        return self.mirror.is_whole() if self.mirror.is_over() else None
+
+    def abandon(self) -> None:
+        """Wait no longer for what follows the end."""
+        if self.mirror is not None:
+            self.mirror.give_up("interrupted")
 
     def _stop_for_hook(self, reason: str) -> None:
         write_json(self.directory.stop_request, {"reason": reason, "kind": "hook", "requested_at": time.time()})
@@ -216,6 +243,8 @@ class Supervisor:
             )  # last: it lists what the callbacks have left
         except OSError as error:
             self._complain(error)
+        if self.mirror is not None:
+            self.mirror.ended()
         return result
 
     def _complain(self, error: OSError) -> None:

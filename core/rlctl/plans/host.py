@@ -5,18 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
 
 from attrs import define, field, frozen
 
-from rlctl.errors import ExitCode, RlctlError
+from rlctl.errors import RlctlError
 from rlctl.events import Result
 from rlctl.launch.executor import Demand
 from rlctl.launch.supervise import Interruptions
 from rlctl.plans.model import Member
+from rlctl.plans.outcome import Ended, Follower, Outcome
 from rlctl.plans.schedule import Schedule, Share, Slots
 from rlctl.plans.store import PlanStore
-from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json
 
 _POLL_SECONDS = 0.05
@@ -24,21 +23,6 @@ _PROGRESS_SECONDS = 10.0
 _DISPLAY_SECONDS = 1.0
 
 Report = Callable[[str], None]
-
-
-class Follower(Protocol):
-    """Who follows a member that was begun; `rlctl.launch.supervise.Supervisor` is one."""
-
-    directory: RunDirectory
-
-    def look(self) -> int | None:
-        """Return the exit code when it has ended, else None."""
-
-    def interrupt(self, number: int) -> None:
-        """Stop it; the second time kill it."""
-
-    def end(self, code: int) -> Result:
-        """Return how it ended."""
 
 
 @frozen(kw_only=True)
@@ -58,32 +42,6 @@ Display = Callable[[list[Row]], None]
 """Is shown all members each second, those that go on first."""
 Begin = Callable[[Member, Share], Follower | None]
 """Begins a member, or follows it again; None when another process trains it, which cannot be followed from here."""
-
-
-@frozen
-class Ended:
-    """How a member stands when the host is done: finished, failed, stopped, blocked or pending, and why."""
-
-    state: str
-    reason: str = ""
-
-
-@frozen
-class Outcome:
-    """How a plan ended: each member, and the signal that stopped it all, if one did."""
-
-    members: Mapping[str, Ended]
-
-    def in_state(self, state: str) -> list[str]:
-        """Return the members that ended so."""
-        return [name for name, ended in self.members.items() if ended.state == state]
-
-    @property
-    def exit_code(self) -> int:
-        """Return 1 when a member failed, 75 when the rest can be gone on with, 0 when all is done."""
-        if self.in_state("failed"):
-            return ExitCode.RUN_FAILED
-        return ExitCode.DONE if all(item.state == "finished" for item in self.members.values()) else ExitCode.STOPPED
 
 
 @define
@@ -109,6 +67,9 @@ class PlanHost:
     again: Collection[str] = ()
     display: Display | None = None
     _ended: dict[str, Ended] = field(factory=dict)
+    _settling: list[Follower] = field(factory=list)
+    """Those that have ended, and are still being mirrored: the plan goes on meanwhile, and waits for them at its end."""
+    _is_mirrored: bool = True
     _active: list[_Active] = field(factory=list)
     _tries: dict[str, int] = field(factory=dict)
     _handled: int = 0
@@ -136,7 +97,8 @@ class PlanHost:
                 while not self._stopping and (found := schedule.next()) is not None:
                     moved = True
                     self._start(schedule, *found)
-                if not self._active and not moved:
+                self._settle()
+                if not self._active and not self._settling and not moved:
                     break
                 if not moved:
                     self._say_progress()
@@ -145,7 +107,8 @@ class PlanHost:
             self._ended[name] = Ended("blocked", f"needs {cause}")
         if self.display is not None:
             self.display(self._rows())
-        return Outcome({name: self._ended.get(name, Ended("pending")) for name in self.store.plan.members})
+        members = {name: self._ended.get(name, Ended("pending")) for name in self.store.plan.members}
+        return Outcome(members, is_mirrored=self._is_mirrored)
 
     # ---- one member ------------------------------------------------------------------------------------------------
 
@@ -188,12 +151,23 @@ class PlanHost:
                 continue
             schedule.give_back(active.share)
             result = follower.end(code)
+            self._settling.append(follower)
             self._take(
                 schedule, active.member, Ended(result.status, "" if result.status == "finished" else _why(result))
             )
         moved = len(still) < len(self._active)
         self._active = still
         return moved
+
+    def _settle(self) -> None:
+        """Forget those whose mirror is done, or cannot be."""
+        still = []
+        for follower in self._settling:
+            settled = follower.settled()
+            self._is_mirrored = self._is_mirrored and settled is not False
+            if settled is None:
+                still.append(follower)
+        self._settling = still
 
     def _take(self, schedule: Schedule, member: Member, ended: Ended) -> None:
         """Note how a member ended, and what follows of it."""
@@ -237,6 +211,8 @@ class PlanHost:
     def _stop(self, number: int) -> None:
         if not self._stopping:
             self.report(f"stopping {len(self._active)} members at their next safe points; once more to kill")
+        for follower in self._settling if self._stopping else ():
+            follower.abandon()
         self._stopping = True
         for active in self._active:
             if active.follower is not None:

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from rlctl.config.layers import Layer, Merged, merge, nested
 
-UNESSENTIAL = ("name", "labels", "executor", "address", "grace")
+UNESSENTIAL = ("name", "labels", "executor", "address", "grace", "save_uri")
 """Keys of a run's configuration that change nothing of its training."""
 SOURCE_KEYS = ("of", "from")
 """What names the members whose outcome a member uses."""

@@ -13,12 +13,13 @@ from rlctl.launch.detached import DetachedExecutor
 from rlctl.launch.executor import Demand
 from rlctl.launch.start import make_executor
 from rlctl.plans.checks import config_problems, demands_of, local_slots, pinning_problems
-from rlctl.plans.host import Display, Outcome, PlanHost
+from rlctl.plans.host import Display, PlanHost
+from rlctl.plans.outcome import Outcome
 from rlctl.plans.reading import Source
 from rlctl.plans.schedule import Slots
 from rlctl.plans.starting import Starter
 from rlctl.plans.store import PlanStore, open_plan
-from rlctl.plugins import discover
+from rlctl.plugins import Registry, discover
 from rlctl.runs.manifest import redacted
 
 Report = Callable[[str], None]
@@ -51,11 +52,7 @@ class Ready:
 def make_ready(source: Source, runs_root: Path, placing: Placing, report: Report) -> Ready:
     """Return the plan, checked. Raises ConfigError with all that is wrong with it; then nothing was started or written."""
     store, registry = open_plan(source, runs_root), discover()
-    jobs = placing.jobs
-    if placing.executor is not None:  # that it is there is known before the first script needs it
-        executor = make_executor(placing.executor, registry, placing.address)
-        if isinstance(executor, DetachedExecutor):
-            jobs = jobs or executor.room()
+    jobs = jobs_of(placing, registry)
     starter = Starter(store, registry, report, placing.executor, placing.address)
     slots = local_slots(jobs, pinned=placing.affinity)
     demands, problems = demands_of(store.plan, slots, starter)
@@ -66,6 +63,17 @@ def make_ready(source: Source, runs_root: Path, placing: Placing, report: Report
     if problems:
         raise ConfigError(problems)
     return Ready(source, store, slots, demands, starter)
+
+
+def jobs_of(placing: Placing, registry: Registry) -> int | None:
+    """Return how many CPU slots there are to be: as said, else as the engine has; None when that is the machine's business.
+
+    Raises RlctlError for an executor that is not there, before the first script needs it.
+    """
+    if placing.executor is None:
+        return placing.jobs
+    executor = make_executor(placing.executor, registry, placing.address)
+    return placing.jobs or (executor.room() if isinstance(executor, DetachedExecutor) else None)
 
 
 def run_plan(

@@ -29,6 +29,8 @@ from rlctl.runs.lease import STAGE_VARIABLE, leave, leave_if_fenced, stage_of_pr
 from rlctl.worker.signals import kill_own_group
 from rlctl.worker.status import StatusFile, close_status, finite
 
+_LOOK_SECONDS = 0.2
+
 
 def main(path: Path) -> int:
     """Do what the directory's request.json asks for; its result.json says how it went, answer.json what was found."""
@@ -99,13 +101,37 @@ def _script(request: dict[str, Any], directory: RunDirectory) -> dict[str, Any]:
     try:
         code = process.wait()
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        process.wait()  # the host, or the end of our own grace, kills us all
+        _end_group(process)
         raise
     if code != 0:
+        write_json(directory.path / "answer.json", {"exit_code": code})
         tail = next((line for line in reversed(directory.log_tail(50).splitlines()) if line.strip()), "")
         raise RlctlError(f"{request['argv'][0]} ended with code {code}" + (f": {tail.strip()}" if tail else ""))
     return {"exit_code": code}
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Tell a script to end, and all that it waits for: a shell dies of SIGTERM at once, a training saves what it has first.
+
+    Ctrl-C's SIGINT would have a shell begin its next line. The host, or the end of our own grace, kills who stays.
+    """
+    if os.getpgrp() != os.getpid():
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are in that group, too
+    os.killpg(os.getpid(), signal.SIGTERM)
+    process.wait()
+    while _others_in_group():
+        time.sleep(_LOOK_SECONDS)
+
+
+def _others_in_group() -> bool:
+    """Return whether something lives in our process group beside us, zombies aside."""
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,pgid=,stat="], stdout=subprocess.PIPE, text=True) as listing:
+        rows = [line.split() for line in listing.communicate()[0].splitlines()]
+    ours = (str(os.getpid()), str(listing.pid))
+    return any(group == ours[0] and pid not in ours and state[0] != "Z" for pid, group, state in rows)
 
 
 def _watch_stdin(grace: float, stage: Path | None) -> None:

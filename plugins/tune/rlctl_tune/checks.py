@@ -12,13 +12,13 @@ import attrs
 from attrs import frozen
 
 from rlctl.errors import ConfigError, Problem
+from rlctl.launch.executor import Demand
 from rlctl.launch.prepare import Prepared
-from rlctl.launch.start import make_executor
 from rlctl.parameters import Parameter
 from rlctl.plans.checks import config_problems, demands_of, local_slots
 from rlctl.plans.reading import Source
-from rlctl.plans.running import Placing, Report
-from rlctl.plans.schedule import Demand, Slots
+from rlctl.plans.running import Placing, Report, jobs_of
+from rlctl.plans.schedule import Slots
 from rlctl.plans.starting import Starter, probe_once
 from rlctl.plans.store import PlanStore, open_plan
 from rlctl.plugins import Registry, discover
@@ -52,18 +52,17 @@ class Ready:
 
     def starter(self, store: PlanStore) -> Starter:
         """Return who begins the runs of a trial; environments are looked at once for all of them."""
-        return Starter(store, self.registry, self.report, self.placing.executor, self.probe)
+        return Starter(store, self.registry, self.report, self.placing.executor, self.placing.address, self.probe)
 
 
 def make_ready(sweep: Sweep, runs_root: Path, placing: Placing, report: Report) -> Ready:
     """Return the sweep, checked. Raises ConfigError with all that is wrong with it; then nothing was started or written."""
     registry, probe = discover(), probe_once()
-    if placing.executor is not None:
-        make_executor(placing.executor, registry)
+    placing = attrs.evolve(placing, jobs=jobs_of(placing, registry))
     store = _corners(sweep, runs_root)
-    starter = Starter(store, registry, report, placing.executor, probe)
+    starter = Starter(store, registry, report, placing.executor, placing.address, probe)
     members = list(store.plan.members.values())
-    demands, problems = demands_of(store.plan, local_slots(placing.jobs))
+    demands, problems = demands_of(store.plan, local_slots(placing.jobs), starter)
     problems += config_problems(store.plan, starter, members)
     base = starter.prepared(members[0])
     problems = [*_distinct(problems), *_kind_problems(sweep, base), *_measure_problems(sweep, base)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,11 @@ _runs_dir = click.option(
 
 
 def _running(command: Command) -> Command:
-    """Give a command the options of those that run trials."""
+    """Give a command the options of those that run trials: fields of `rlctl.plans.running.Placing`."""
     jobs = click.option("-j", "--jobs", type=click.IntRange(min=1), help="CPU slots; by default one for each core.")
     executor = click.option("--executor", help="Who places all runs, whatever the configuration says.")
-    for option in (_json, _runs_dir, executor, jobs):
+    address = click.option("--address", help="Where that executor finds its engine, such as tcp://host:8786.")
+    for option in (_json, _runs_dir, address, executor, jobs):
         command = option(command)
     return command
 
@@ -48,27 +49,25 @@ def sweep() -> None:
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Check all, say what would be done, and start nothing.")
 @_running
-def run_command(
-    path: Path, dry_run: bool, jobs: int | None, executor: str | None, runs_dir: Path | None, as_json: bool
-) -> int:  # fmt: skip
+def run_command(path: Path, dry_run: bool, runs_dir: Path | None, as_json: bool, **placing: Any) -> int:
     """Run a sweep, or go on with it if it was begun before.
 
     Exit codes: 0 done, 1 no trial was complete or a fresh run failed, 75 stopped: `rlctl sweep resume` goes on.
     """
     from rlctl_tune.reading import read_sweep
 
-    return _run(read_sweep(path), jobs, executor, runs_dir, as_json, dry_run=dry_run)
+    return _run(read_sweep(path), placing, runs_dir, as_json, dry_run=dry_run)
 
 
 @sweep.command("resume")
 @click.argument("name", metavar="SWEEP")
 @_running
-def resume_command(name: str, jobs: int | None, executor: str | None, runs_dir: Path | None, as_json: bool) -> int:
+def resume_command(name: str, runs_dir: Path | None, as_json: bool, **placing: Any) -> int:
     """Go on with a sweep that was stopped or killed: open trials from the checkpoints of their runs, then new ones."""
     from rlctl.runs.store import default_root
     from rlctl_tune.study import kept_sweep
 
-    return _run(kept_sweep(name, runs_dir or default_root()), jobs, executor, runs_dir, as_json)
+    return _run(kept_sweep(name, runs_dir or default_root()), placing, runs_dir, as_json)
 
 
 @sweep.command("show")
@@ -87,7 +86,7 @@ def show_command(name: str, runs_dir: Path | None, as_json: bool) -> None:
 
 
 def _run(
-    found: Sweep, jobs: int | None, executor: str | None, runs_dir: Path | None, as_json: bool, *, dry_run: bool = False
+    found: Sweep, placing: Mapping[str, Any], runs_dir: Path | None, as_json: bool, *, dry_run: bool = False
 ) -> int:  # fmt: skip
     from rlctl.plans.running import Placing
     from rlctl.runs.manifest import redacted
@@ -101,7 +100,7 @@ def _run(
     root = runs_dir or default_root()
     folder = SweepFolder(found, root)
     folder.require_same()
-    ready = make_ready(found, root, Placing(jobs=jobs, executor=executor), _note)
+    ready = make_ready(found, root, Placing(**placing), _note)
     if dry_run:
         _show_dry(found, as_json)
         return 0

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from rlctl.errors import ConfigError, RlctlError
+from rlctl.launch.executor import Demand
 from rlctl.launch.supervise import Interruptions, Supervisor
 from rlctl.plans.checks import demands_of
 from rlctl.plans.expansion import expand
 from rlctl.plans.model import Member
-from rlctl.plans.schedule import Demand, Share, Slots
+from rlctl.plans.schedule import Share, Slots
 from rlctl.plans.starting import Starter
 from rlctl.plans.store import PlanStore, Standing
 from rlctl_tune.checks import Ready
@@ -75,6 +76,8 @@ class SweepHost:
     study: Study
     slots: Slots
     _going: list[_Going] = field(factory=list)
+    _settling: list[Supervisor] = field(factory=list)
+    """Those that have ended, and are still being mirrored."""
     _received: int = 0
     _stopping: bool = False
 
@@ -91,7 +94,8 @@ class SweepHost:
                     self._stop(number)
                 moved = [self._look(going) for going in list(self._going)]
                 begun = not self._stopping and self._begin_next()
-                if not begun and not any(going.runs for going in self._going):
+                self._settling = [follower for follower in self._settling if follower.settled() is None]
+                if not begun and not self._settling and not any(going.runs for going in self._going):
                     break
                 if not begun and not any(moved):
                     time.sleep(_POLL_SECONDS)
@@ -127,7 +131,8 @@ class SweepHost:
         values = values_of(sweep.space, trial.params)
         try:
             store = PlanStore(expand(trial_source(sweep, trial.number, values)), self.ready.runs_root)
-            demands, problems = demands_of(store.plan, self.slots_in_all())
+            starter = self.ready.starter(store)
+            demands, problems = demands_of(store.plan, self.slots_in_all(), starter)
             if problems:
                 raise ConfigError(problems)
         except RlctlError as error:
@@ -135,7 +140,6 @@ class SweepHost:
             return
         progress = Progress(self.ready.per_seed)
         progress.heard(list(heard))
-        starter = self.ready.starter(store)
         going = _Going(trial, values, store, starter, demands, progress, list(store.plan.members.values()))
         self._going.append(going)
         said = ", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in values.items())
@@ -153,16 +157,14 @@ class SweepHost:
         if standing.state in ("finished", "failed"):
             return  # an earlier host saw it through
         share = self.slots.take(going.demands[member.id])
-        if standing.state == "running":
-            self.ready.report(f"{member.id}: another process still trains it; waiting for its end")
-            going.runs.append(_Run(member, share, None))
-            return
         try:
             follower = going.starter.begin(member, share)
         except (RlctlError, OSError) as error:
             self.slots.give_back(share)
             self._end(going, "FAIL", None, f"could not be started: {error}")
             return
+        if follower is None:
+            self.ready.report(f"{member.id}: another process still trains it; waiting for its end")
         going.runs.append(_Run(member, share, follower))
 
     # ---- following -------------------------------------------------------------------------------------------------
@@ -193,6 +195,7 @@ class SweepHost:
             if code is None:
                 return False
             result = run.follower.end(code)
+            self._settling.append(run.follower)
             going.cut_off |= result.status == "stopped"
         self.slots.give_back(run.share)
         return True
@@ -255,6 +258,8 @@ class SweepHost:
 
     def _stop(self, number: int) -> None:
         self._received += 1
+        for follower in self._settling if self._stopping else ():
+            follower.abandon()
         if not self._stopping:
             count = sum(len(going.runs) for going in self._going)
             self.ready.report(f"stopping {count} runs at their next safe points; once more to kill")
