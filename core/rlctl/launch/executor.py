@@ -14,6 +14,8 @@ class Task:
     """A process to place: its command, what to add to the environment, and where its output goes.
 
     `cores` are those that it is to be pinned to, none for all that there are.
+    `warm_up` is what a process imports ("module") and calls ("module:function"), in this order, from which this one may be
+    forked instead of being started afresh; empty where that must not be. An executor may leave it alone.
     The command's stdin must be a pipe that stays open as long as somebody waits for the run; its end stops the run.
     """
 
@@ -22,6 +24,7 @@ class Task:
     environment: Mapping[str, str]
     log: Path
     cores: tuple[int, ...] = ()
+    warm_up: tuple[str, ...] = ()
 
 
 class Executor(Protocol):

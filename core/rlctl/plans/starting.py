@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +18,15 @@ from rlctl.config.schema import EnvConfig
 from rlctl.descriptors import Resume
 from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
-from rlctl.launch.executor import Task
+from rlctl.launch.executor import Executor, Task
+from rlctl.launch.machine import machine_facts
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, prepare
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import Resumption, find_resumption, reopen, require_resumable
-from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for
+from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for, warm_up_of
 from rlctl.launch.supervise import Supervisor
+from rlctl.launch.warm import WarmExecutor
 from rlctl.plans.model import Member
 from rlctl.plans.reading import words_of
 from rlctl.plans.schedule import Share
@@ -63,7 +66,10 @@ class Starter:
     executor: str | None = None
     """Who places all members, whatever their configurations say; None leaves it to these, and tasks to `local`."""
     probe: Probe = field(factory=probe_once)
+    warm: WarmExecutor = field(factory=WarmExecutor)
+    """Places runs on this machine."""
     _declared: set[str] = field(factory=set)
+    _runs_of: Counter[Any] | None = None
 
     def prepared(self, member: Member, init_from: str | None = None) -> Prepared:
         """Return a run's member, checked, with all that is wrong with it."""
@@ -109,7 +115,11 @@ class Starter:
             resumption, prepared = going_on
             say(f"goes on from step {resumption.checkpoint.step}")
             supervisor = supervise(
-                prepared, self.registry, lambda relay: reopen(resumption, prepared, relay, say), report=say
+                prepared,
+                self.registry,
+                lambda relay: reopen(resumption, prepared, relay, say),
+                report=say,
+                executor=self._executor_of(prepared),
             )
         else:
             prepared = self.prepared(member, self._parent(member))
@@ -117,14 +127,38 @@ class Starter:
             check_parent(prepared, root)
             prepared.require_sound()
             supervisor = supervise(
-                prepared, self.registry, lambda relay: create_run(prepared, root, name, relay), report=say
+                prepared,
+                self.registry,
+                lambda relay: create_run(prepared, root, name, relay),
+                report=say,
+                executor=self._executor_of(prepared),
             )
         for plugin, sentence in prepared.declared.items():
             line = f"{plugin}: {sentence}"
             if line not in self._declared:  # once for a hundred seeds
                 self._declared.add(line)
                 say(line)
-        return supervisor, task_for(supervisor.directory, prepared.effective())
+        task = task_for(supervisor.directory, prepared.effective())
+        return supervisor, attrs.evolve(task, warm_up=self._warm_up(member, prepared))
+
+    def _executor_of(self, prepared: Prepared) -> Executor | None:
+        assert prepared.config is not None
+        return self.warm if prepared.config.executor == "local" else None
+
+    def _warm_up(self, member: Member, prepared: Prepared) -> tuple[str, ...]:
+        """Return how a process is warmed up from which this run may be forked; empty where a fresh one is better or safer."""
+        assert prepared.config is not None and prepared.worker is not None
+        if self._runs_of is None:
+            plan = self.store.plan.members.values()
+            self._runs_of = Counter(_worker(one) for one in plan if one.kind == "run" and self._is_open(one))
+        alone = self._runs_of[_worker(member)] < 2
+        # A pool of threads does not survive a fork, nor does a GPU in use, which only the library could tell.
+        if alone or prepared.config.threads != 1 or machine_facts().has_gpu:
+            return ()
+        return warm_up_of(prepared)
+
+    def _is_open(self, member: Member) -> bool:
+        return self.store.standing(member).state != "finished"
 
     def _resumption(self, directory: RunDirectory) -> tuple[Resumption, Prepared] | None:
         """Return how a run goes on that was cut off; None when it has to begin anew, having saved nothing of use."""
@@ -204,6 +238,10 @@ class Starter:
             "RLCTL_NEEDS": json.dumps(needs),
         }
         return {"argv": words_of(member.template.values), "environment": environment}
+
+
+def _worker(member: Member) -> Any:
+    return member.merged().values.get("worker")
 
 
 def _raise(name: str, hook: str, error: BaseException) -> None:

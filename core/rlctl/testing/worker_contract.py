@@ -12,16 +12,18 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from rlctl import EnvConfig, Episode, RunConfig, RunResult, export, resume, run
+from rlctl import EnvConfig, Episode, RunConfig, RunResult, export, multi_run, resume, run
 from rlctl.config.schema import SEED_MAXIMUM, CheckpointConfig, EvaluationConfig
 from rlctl.descriptors import Mode, Resume, resolve
 from rlctl.errors import ExitCode, RlctlError
 from rlctl.launch.evaluate import EvaluationOptions, evaluate
 from rlctl.launch.local import LocalExecutor
+from rlctl.launch.machine import machine_facts
+from rlctl.launch.warm import can_fork
 from rlctl.plugins import discover
 from rlctl.requirements import all_missing
 from rlctl.runs.directory import RunDirectory, state_of
-from rlctl.runs.files import read_json
+from rlctl.runs.files import read_json, read_lines
 from rlctl.testing import processes
 from rlctl.verify import differences
 from rlctl.vocabulary import is_known
@@ -261,6 +263,23 @@ class WorkerContract:
     def test_it_leaves_no_process_behind(self, stopped: Stopped) -> None:
         """When it has stopped, nothing that it started still runs."""
         assert stopped.survivors == []
+
+    # ---- forked ----------------------------------------------------------------------------------------------------
+
+    def test_forked_from_a_warm_process_it_is_the_same(
+        self, trained: RunResult, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """A worker that declares `warm_up`: a training in a forked process equals the one in a fresh process."""
+        if discover().worker(self.worker).descriptor.warm_up is None:
+            pytest.skip(f"{self.worker} does not declare how it is warmed up")
+        if not can_fork() or machine_facts().has_gpu:
+            pytest.skip("nothing is forked on this machine")
+        seeds = [self.seed, (self.seed + 1) % SEED_MAXIMUM]
+        root = tmp_path_factory.mktemp("forked") / "runs"
+        forked = multi_run(self.config(), seeds, runs_dir=root, name="forked")[self.seed]
+        started = [line for line in read_lines(forked.directory / "events.jsonl") if line["type"] == "training_started"]
+        assert [line["process"] for line in started] == ["forked"], (forked.directory / "logs/worker.log").read_text()
+        assert differences(trained.directory, forked.directory) == []
 
     # ---- resuming --------------------------------------------------------------------------------------------------
 
