@@ -114,6 +114,7 @@ def _forked(executor: WarmExecutor, prepared: Prepared, root: Path) -> dict[str,
     handle = executor.submit(attrs.evolve(task, warm_up=warm_up_of(prepared)))
     code = handle.wait()
     wall = time.perf_counter() - begun
+    assert handle.pid is not None, directory.log_tail()  # it was not forked
     fields = Path(f"/proc/{handle.pid}/stat").read_text().rpartition(")")[2].split()  # of a zombie, until it is killed
     executor.kill(handle)
     assert code == 0, directory.log_tail()

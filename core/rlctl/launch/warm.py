@@ -197,7 +197,7 @@ class Forked:
         while self._hear(give_up=True) and self.pid is None:
             if time.monotonic() > end:
                 self.executor.retire(self.server)
-                self.server.end()  # it still warms up, so nobody else is its child
+                self.server.end()  # nearly always it still warms up; what it has forked goes on
             self._wait_for_answers(0.02)
 
     # ---- what the warm process says --------------------------------------------------------------------------------

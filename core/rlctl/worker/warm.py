@@ -95,7 +95,10 @@ def _exit(code: Any) -> None:
 
 @define
 class _Server:
-    """Answers requests, and tells of the processes that it has forked: answers' descriptor → pid, None for a reaped one."""
+    """Answers requests, and tells of the processes that it has forked.
+
+    `_children` are answers' descriptor → pid; of those in `_told` the end was told.
+    """
 
     control: socket.socket
     imported: dict[str, int | None]
