@@ -373,6 +373,8 @@ def test_seeds_are_forked_and_a_single_run_is_not(
     assert cli(*many, "--seeds", "0..2", "--name", "seeds").code == 0
     assert cli(*many, "--seeds", "0..0", "--name", "single").code == 0
     assert cli(*many, "--seeds", "0..1", "--name", "threads", "--set", "threads=2").code == 0
+    shown = cli("runs", "show", next((tmp_path / "runs").glob("seeds*")).name).out
+    assert "process    forked from a warm one" in shown
     processes = {path.name.split(".")[0]: set() for path in (tmp_path / "runs").iterdir()}
     for path in (tmp_path / "runs").glob("*/events.jsonl"):
         processes[path.parent.name.split(".")[0]] |= {
