@@ -84,7 +84,7 @@ def warm_up_of(prepared: Prepared) -> tuple[str, ...]:
     callbacks = [found for found in prepared.callbacks.values() if found.descriptor.process.value == "worker"]
     names = [name for found in callbacks for name in (found.plugin.module, found.descriptor.factory)]
     modules = dict.fromkeys(name.partition(":")[0] for name in (*names, prepared.worker.plugin.module))
-    return ("rlctl.worker.main:warm_up", *modules, own)
+    return ("rlctl.worker.main", "rlctl.worker.warm:find_plugins", *modules, own)
 
 
 def make_executor(name: str, registry: Registry) -> Executor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,18 +11,16 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from rlctl import EnvConfig, Episode, RunConfig, RunResult, export, multi_run, resume, run
+from rlctl import EnvConfig, Episode, RunConfig, RunResult, export, resume, run
 from rlctl.config.schema import SEED_MAXIMUM, CheckpointConfig, EvaluationConfig
 from rlctl.descriptors import Mode, Resume, resolve
 from rlctl.errors import ExitCode, RlctlError
 from rlctl.launch.evaluate import EvaluationOptions, evaluate
 from rlctl.launch.local import LocalExecutor
-from rlctl.launch.machine import machine_facts
-from rlctl.launch.warm import can_fork
 from rlctl.plugins import discover
 from rlctl.requirements import all_missing
 from rlctl.runs.directory import RunDirectory, state_of
-from rlctl.runs.files import read_json, read_lines
+from rlctl.runs.files import read_json
 from rlctl.testing import processes
 from rlctl.verify import differences
 from rlctl.vocabulary import is_known
@@ -109,10 +106,10 @@ class WorkerContract:
         config = cls.config(total_timesteps=ENDLESS)
         process, directory = processes.start_worker(config, tmp_path_factory.mktemp("stopped"))
         try:
-            processes.wait_until(lambda: _has_stepped(process, directory), 120, "the worker has taken a step")
+            processes.wait_until(lambda: processes.has_stepped(process, directory), 120, "the worker has taken a step")
             process.send_signal(signal.SIGTERM)
             exit_code = process.wait(cls.stop_seconds)
-            yield Stopped(directory, exit_code, _survivors(process.pid))
+            yield Stopped(directory, exit_code, processes.survivors(process.pid))
         finally:
             LocalExecutor().kill(process)
             assert process.stdin is not None
@@ -264,21 +261,13 @@ class WorkerContract:
         """When it has stopped, nothing that it started still runs."""
         assert stopped.survivors == []
 
-    # ---- forked ----------------------------------------------------------------------------------------------------
-
     def test_forked_from_a_warm_process_it_is_the_same(
         self, trained: RunResult, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         """A worker that declares `warm_up`: a training in a forked process equals the one in a fresh process."""
-        if discover().worker(self.worker).descriptor.warm_up is None:
-            pytest.skip(f"{self.worker} does not declare how it is warmed up")
-        if not can_fork() or machine_facts().has_gpu:
-            pytest.skip("nothing is forked on this machine")
-        seeds = [self.seed, (self.seed + 1) % SEED_MAXIMUM]
-        root = tmp_path_factory.mktemp("forked") / "runs"
-        forked = multi_run(self.config(), seeds, runs_dir=root, name="forked")[self.seed]
-        started = [line for line in read_lines(forked.directory / "events.jsonl") if line["type"] == "training_started"]
-        assert [line["process"] for line in started] == ["forked"], (forked.directory / "logs/worker.log").read_text()
+        forked = processes.train_forked(self.config(), tmp_path_factory.mktemp("forked"))
+        if forked is None:
+            pytest.skip(f"{self.worker} does not declare how it is warmed up, or nothing is forked on this machine")
         assert _trajectory(forked.episodes()) == _trajectory(trained.episodes())
         if discover().worker(self.worker).descriptor.resume is not Resume.NONE:  # its checkpoints, too
             assert differences(trained.directory, forked.directory) == []
@@ -300,20 +289,6 @@ class WorkerContract:
         assert failure is None, f"{outcome.result.reason}\n{failure.traceback or failure.log_tail}"
         assert outcome.result.step == trained.result.step
         assert differences(trained.directory, outcome.directory) == []
-
-
-def _has_stepped(process: subprocess.Popen[bytes], directory: RunDirectory) -> bool:
-    assert process.poll() is None, f"the worker ended early:\n{directory.log_tail(40)}"
-    return bool((read_json(directory.status) or {}).get("step"))
-
-
-def _survivors(group: int) -> list[int]:
-    """Return who is left of a process group; a process that is just ending gets two seconds."""
-    try:
-        processes.wait_until(lambda: not processes.members_of_group(group), 2, "the group is empty")
-    except AssertionError:
-        return processes.members_of_group(group)
-    return []
 
 
 def _trajectory(episodes: list[Episode]) -> list[tuple[int, str, int, int]]:

@@ -17,10 +17,8 @@ from typing import Any
 import attrs
 
 from rlctl.descriptors import CallbackDescriptor, Resume, WorkerDescriptor, resolve
-from rlctl.distributions import entry_points
 from rlctl.errors import ExitCode, PluginError
 from rlctl.events import CheckpointSaved, Failure, Result, RunInfo
-from rlctl.hooks import ENTRY_POINT_GROUP
 from rlctl.plugins import load_only
 from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
@@ -53,8 +51,8 @@ def main(argv: list[str]) -> int:
         run = _make_run(directory)
         stops.deliver_to(run)
         worker = make_worker(directory)
-        process = "fresh" if warm.forked_from is None else "forked"
-        append_event(directory.events, "training_started", worker=run.info.worker, algo=run.info.algo, process=process)
+        who = {"worker": run.info.worker, "algo": run.info.algo}
+        append_event(directory.events, "training_started", **who, process=warm.origin())
         run.begin()
         worker.train(run)
         run.finish()
@@ -68,11 +66,6 @@ def main(argv: list[str]) -> int:
     if stops.abandoned:
         kill_own_group()  # no supervisor is left to end what the library has started
     return result.exit_code
-
-
-def warm_up() -> None:
-    """Do what is the same for every worker process, in the warm one from which many are forked."""
-    entry_points(ENTRY_POINT_GROUP)
 
 
 def _save_what_is_sound(run: Run | None) -> None:

@@ -34,12 +34,24 @@ from typing import Any
 from attrs import define, field
 
 from rlctl.descriptors import resolve
+from rlctl.distributions import entry_points
+from rlctl.hooks import ENTRY_POINT_GROUP
 
 CHANGED = "files of what it has imported have changed"
 """The one reason to refuse that another warm process of the same kind would not have."""
 
 forked_from: int | None = None
 """The warm process from which this one was forked; None in one that was started afresh."""
+
+
+def origin() -> str:
+    """Return how this process came to be: "forked" or "fresh"."""
+    return "fresh" if forked_from is None else "forked"
+
+
+def find_plugins() -> None:
+    """Read once which plugins there are, for all that will be forked."""
+    entry_points(ENTRY_POINT_GROUP)
 
 
 def main(what: list[str]) -> None:
