@@ -17,7 +17,7 @@ from unittest.mock import patch
 from benchmarks.timing import spread
 from rlctl.config.layers import Layer
 from rlctl.launch.executor import Task
-from rlctl.launch.local import LocalExecutor
+from rlctl.launch.warm import WarmExecutor
 from rlctl.plans.running import Placing, make_ready, run_plan
 from rlctl.plans.seeds import seeds_source
 from rlctl.runs.directory import create, new_run_id
@@ -89,7 +89,7 @@ def _shown(folder: Path, form: str) -> dict[str, float]:
     return _command("plan", "show", "large.json", "--format", form, folder=folder)
 
 
-class _Nothing(LocalExecutor):
+class _Nothing(WarmExecutor):
     """Ends each run at once, without a process: what is left is the host's own work."""
 
     def submit(self, task: Task) -> Any:
@@ -112,8 +112,8 @@ def _scheduling(folder: Path, members: int) -> dict[str, Any]:
         seeds_source(layers, list(range(members)), "many"), folder / "runs", Placing(jobs=2), lambda _: None
     )
     begun, used = time.perf_counter(), _own_cpu()
-    with patch("rlctl.api.make_executor", lambda *_: _Nothing()):
-        outcome = run_plan(ready, lambda _: None)
+    ready.starter.warm = _Nothing()
+    outcome = run_plan(ready, lambda _: None)
     wall, cpu = time.perf_counter() - begun, _own_cpu() - used
     assert outcome.exit_code == 0, outcome
     return {"members": members, "member_ms": 1000 * cpu / members, "member_wall_ms": 1000 * wall / members}

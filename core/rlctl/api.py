@@ -14,6 +14,7 @@ from rlctl.descriptors import resolve
 from rlctl.errors import ExitCode, RlctlError
 from rlctl.evaluations import Evaluation, evaluations_of
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
+from rlctl.launch.executor import Executor
 from rlctl.launch.mirroring import Mirroring
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, placing_layers, prepare
@@ -156,10 +157,14 @@ def supervise(
     plugins: Iterable[object] = (),
     report: Report,
     failures: _ObserverFailures | None = None,
+    executor: Executor | None = None,
 ) -> Supervisor:
-    """Make a sound run's directory ready, and return who can place its process and follow it."""
+    """Make a sound run's directory ready, and return who can place its process and follow it.
+
+    By default the `executor` that its configuration names places it.
+    """
     assert prepared.config is not None
-    executor = make_executor(prepared.config.executor, registry, prepared.config.address)
+    executor = executor or make_executor(prepared.config.executor, registry, prepared.config.address)
     failures = failures or _ObserverFailures(report)
     observers = Dispatcher(failures)
     for index, plugin in enumerate(plugins):

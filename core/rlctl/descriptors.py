@@ -117,6 +117,9 @@ class WorkerDescriptor:
     `curriculum`: its environments follow `env.curriculum`, by `Run.follow_curriculum`.
     `sources` are what it has brought, each with a `name`; `remove_source` is called with one and returns a sentence.
     `shows_steps` says that it puts its training environments under `rlctl.gym.observing`, so that callbacks see each step.
+    `warm_up` ("module:function") imports what a training needs and tries it out, so that many trainings are forked from one
+    process that has done that. It must leave generators as they were, and no thread, child or GPU in use. Left out, each training
+    has a fresh process.
     `requires` are PEP 508 strings, compared with what is installed without importing anything.
     """
 
@@ -138,6 +141,7 @@ class WorkerDescriptor:
     sources: tuple[Mapping[str, Any], ...] = field(default=(), converter=_tuple)
     remove_source: str | None = None
     shows_steps: bool = False
+    warm_up: str | None = None
     api_version: int = API_VERSION
 
     def algorithm(self, name: str | None) -> AlgorithmDescriptor | None:

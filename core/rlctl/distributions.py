@@ -51,9 +51,15 @@ def version_of(name: str) -> str | None:
 
 def entry_points(group: str) -> list[EntryPoint]:
     """Return all entry points of a group, sorted by name and distribution."""
+    return list(_entry_points(group, tuple(sys.path)))
+
+
+@functools.cache
+def _entry_points(group: str, path: tuple[str, ...]) -> list[EntryPoint]:
+    """Read them once: there may be hundreds of files."""
     found = [
         EntryPoint(name, value, distribution)
-        for distribution in installed().values()
+        for distribution in _scan(path).values()
         for name, value in _section(_read(os.path.join(distribution.folder, "entry_points.txt")), group)
     ]
     return sorted(found, key=lambda item: (item.name, item.distribution.name))

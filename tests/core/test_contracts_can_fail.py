@@ -14,8 +14,14 @@ from rlctl import AlgorithmDescriptor, Parameter, WorkerDescriptor, hookimpl
 
 FLAWS = [
     "none", "unseeded", "seedless", "long", "short", "nameless", "silent", "backwards", "too_long", "deaf", "orphan", "looks",
-    "absent", "bad_default", "raises",
+    "absent", "bad_default", "raises", "marked",
 ]
+warm = False
+
+
+def warm_up():
+    global warm
+    warm = True
 
 
 class Train:
@@ -28,6 +34,8 @@ class Train:
         if flaw == "orphan":
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
         if flaw == "looks" and run._dispatcher.wants("rlctl_metrics"):
+            generator.random()
+        if flaw == "marked" and warm:
             generator.random()
         step = 0
         while run.advance(step) or flaw == "deaf":
@@ -63,7 +71,7 @@ def rlctl_workers():
         found.append(WorkerDescriptor(
             name=flaw, summary="flawed", algorithms=(algorithm,), env_families=("toy",),
             entry_point="nowhere:at_all" if flaw == "absent" else f"flawed:{flaw}",
-            requires=("surely-not-installed",) if flaw == "absent" else (),
+            requires=("surely-not-installed",) if flaw == "absent" else (), warm_up="flawed:warm_up",
         ))
     return found
 """
@@ -157,6 +165,7 @@ WORKER_FLAWS = {
     "absent": ("test_its_entry_point_resolves", "test_what_it_requires_is_installed"),
     "bad_default": "test_its_defaults_are_valid",
     "raises": "test_it_leaves_every_file",
+    "marked": "test_forked_from_a_warm_process_it_is_the_same",
 }
 CALLBACK_FLAWS = {
     "finite": (

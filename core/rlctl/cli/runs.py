@@ -163,6 +163,7 @@ def _show_head(record: Record) -> None:
         ("best", best_in_words(result)),
         ("parent", _parent_in_words(record)),
         ("device", (read_json(record.directory.manifest) or {}).get("device")),
+        ("process", _process_in_words(record)),
         *record.declared.items(),
         *(("callback", f"{name}: {trouble}") for name, trouble in _troubles(record)),
         ("mirror", mirror_in_words(record.directory)),
@@ -173,6 +174,12 @@ def _show_head(record: Record) -> None:
         click.echo(f"failure    {failure['kind']}: {failure['message']}")
         for line in (failure["traceback"] or failure["log_tail"]).rstrip().splitlines()[-10:]:
             click.echo(f"  {line}")
+
+
+def _process_in_words(record: Record) -> str | None:
+    started = [line for line in read_lines(record.directory.events) if line.get("type") == "training_started"]
+    said = started[-1].get("process") if started else None
+    return "forked from a warm one" if said == "forked" else said
 
 
 def _troubles(record: Record) -> list[tuple[str, str]]:

@@ -37,6 +37,8 @@ class Task:
     `directory` is that of the run or of another member of a plan, None for a process that is neither.
     `demand` is what it takes; an executor of this machine need not look at it.
     `cores` are those that it is to be pinned to, none for all that there are.
+    `warm_up` is what a process imports ("module") and calls ("module:function"), in this order, from which this one may be
+    forked instead of being started afresh; empty where that must not be. An executor may leave it alone.
     The command's stdin must be a pipe that stays open as long as somebody waits for the run; its end stops the run.
     """
 
@@ -47,6 +49,7 @@ class Task:
     cores: tuple[int, ...] = ()
     directory: Path | None = None
     demand: Demand = Demand()
+    warm_up: tuple[str, ...] = ()
 
 
 def executor_problems(name: str, address: str | None, registry: Registry) -> list[Problem]:

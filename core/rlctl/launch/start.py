@@ -77,6 +77,18 @@ def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:
     )
 
 
+def warm_up_of(prepared: Prepared) -> tuple[str, ...]:
+    """Return what a run's process imports and calls before it begins, in its order; empty for a worker that is not to be forked."""
+    assert prepared.worker is not None
+    own = prepared.worker.descriptor.warm_up
+    if own is None:
+        return ()
+    callbacks = [found for found in prepared.callbacks.values() if found.descriptor.process.value == "worker"]
+    names = [name for found in callbacks for name in (found.plugin.module, found.descriptor.factory)]
+    modules = dict.fromkeys(name.partition(":")[0] for name in (*names, prepared.worker.plugin.module))
+    return ("rlctl.worker.main", "rlctl.worker.warm:find_plugins", *modules, own)
+
+
 def make_executor(name: str, registry: Registry, address: str | None = None) -> Executor:
     """Return the executor of that name, of the engine at `address` where it takes one.
 

@@ -93,7 +93,10 @@ def run_plan(
             store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again,
             display=display,
         )  # fmt: skip
-        return host.run()
+        try:
+            return host.run()
+        finally:
+            ready.starter.warm.close()
 
 
 def failed_members(store: PlanStore, named: Collection[str]) -> list[str]:

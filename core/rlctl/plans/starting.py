@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,17 +19,19 @@ from rlctl.descriptors import Resume
 from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
 from rlctl.launch.detached import DetachedExecutor
-from rlctl.launch.executor import Task
+from rlctl.launch.executor import Executor, Task
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, placing_layers, prepare
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import Resumption, find_resumption, reopen, require_resumable
 from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for
 from rlctl.launch.supervise import Supervisor
+from rlctl.launch.warm import WarmExecutor
 from rlctl.plans.model import Member
 from rlctl.plans.reading import words_of
 from rlctl.plans.schedule import Share
 from rlctl.plans.store import PlanStore, Standing
+from rlctl.plans.warming import open_runs, warm_up, worker_of
 from rlctl.plugins import Registry
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.directory import RunDirectory, create, process_identity
@@ -67,7 +70,10 @@ class Starter:
     """Who places all members, whatever their configurations say; None leaves it to these, and tasks to `local`."""
     address: str | None = None
     probe: Probe = field(factory=probe_once)
+    warm: WarmExecutor = field(factory=WarmExecutor)
+    """Places runs on this machine."""
     _declared: set[str] = field(factory=set)
+    _runs_of: Counter[Any] | None = None
 
     def prepared(self, member: Member, init_from: str | None = None) -> Prepared:
         """Return a run's member, checked, with all that is wrong with it."""
@@ -149,7 +155,11 @@ class Starter:
             resumption, prepared = going_on
             say(f"goes on from step {resumption.checkpoint.step}")
             supervisor = supervise(
-                prepared, self.registry, lambda relay: reopen(resumption, prepared, relay, say), report=say
+                prepared,
+                self.registry,
+                lambda relay: reopen(resumption, prepared, relay, say),
+                report=say,
+                executor=self._executor_of(prepared),
             )
         else:
             _withdraw(standing)
@@ -158,14 +168,28 @@ class Starter:
             check_parent(prepared, root)
             prepared.require_sound()
             supervisor = supervise(
-                prepared, self.registry, lambda relay: create_run(prepared, root, name, relay), report=say
+                prepared,
+                self.registry,
+                lambda relay: create_run(prepared, root, name, relay),
+                report=say,
+                executor=self._executor_of(prepared),
             )
         for plugin, sentence in prepared.declared.items():
             line = f"{plugin}: {sentence}"
             if line not in self._declared:  # once for a hundred seeds
                 self._declared.add(line)
                 say(line)
-        return supervisor, task_for(supervisor.directory, prepared.effective())
+        task = task_for(supervisor.directory, prepared.effective())
+        return supervisor, attrs.evolve(task, warm_up=warm_up(prepared, self._count(member)))
+
+    def _executor_of(self, prepared: Prepared) -> Executor | None:
+        assert prepared.config is not None
+        return self.warm if prepared.config.executor == "local" else None
+
+    def _count(self, member: Member) -> int:
+        if self._runs_of is None:
+            self._runs_of = open_runs(self.store)
+        return self._runs_of[worker_of(member)]
 
     def _resumption(self, directory: RunDirectory) -> tuple[Resumption, Prepared] | None:
         """Return how a run goes on that was cut off; None when it has to begin anew, having saved nothing of use."""

@@ -142,7 +142,7 @@ class ExecutorContract:
             "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
             "print('child', child.pid, 'end')"
         )
-        child = int(placed.says("end", self.seconds).split()[1])
+        child = int(placed.says("end", self.seconds).partition("child ")[2].split()[0])
         placed.exit_code(self.seconds)
         assert _lives(child), "the grandchild was to outlive the task"
         placed.executor.kill(placed.handle)

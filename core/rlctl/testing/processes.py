@@ -10,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rlctl import RunConfig
+from rlctl import RunConfig, RunResult, multi_run
 from rlctl.config.layers import Layer
-from rlctl.config.schema import to_tree
+from rlctl.config.schema import SEED_MAXIMUM, to_tree
 from rlctl.launch.local import LocalExecutor
+from rlctl.launch.machine import machine_facts
 from rlctl.launch.prepare import prepare
 from rlctl.launch.start import create_run, task_for
+from rlctl.launch.warm import can_fork
 from rlctl.plugins import discover
 from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import read_json, read_lines
 
 T = TypeVar("T")
 
@@ -47,6 +50,37 @@ def members_of_group(group: int) -> list[int]:
     answer = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
     rows = [line.split() for line in answer.stdout.splitlines()]
     return [int(row[0]) for row in rows if int(row[1]) == group and not row[2].startswith("Z")]
+
+
+def has_stepped(process: subprocess.Popen[bytes], directory: RunDirectory) -> bool:
+    """Return whether a worker process has taken a step; raises AssertionError if it has ended."""
+    assert process.poll() is None, f"the worker ended early:\n{directory.log_tail(40)}"
+    return bool((read_json(directory.status) or {}).get("step"))
+
+
+def survivors(group: int) -> list[int]:
+    """Return who is left of a process group; a process that is just ending gets two seconds."""
+    try:
+        wait_until(lambda: not members_of_group(group), 2, "the group is empty")
+    except AssertionError:
+        return members_of_group(group)
+    return []
+
+
+def train_forked(config: RunConfig, root: Path) -> RunResult | None:
+    """Return a training that was forked from a warm process, beside another of the next seed; None where there are none.
+
+    Raises AssertionError where it should have been forked and was not.
+    """
+    descriptor = discover().worker(config.worker or "").descriptor
+    if descriptor.warm_up is None or not can_fork() or machine_facts().has_gpu:
+        return None
+    seeds = [config.seed, (config.seed + 1) % SEED_MAXIMUM]
+    outcome = multi_run(config, seeds, runs_dir=root / "runs", name="forked")[config.seed]
+    lines = read_lines(outcome.directory / "events.jsonl")
+    started = [line["process"] for line in lines if line["type"] == "training_started"]
+    assert started == ["forked"], (outcome.directory / "logs" / "worker.log").read_text()
+    return outcome
 
 
 def ask_python(source: str, *arguments: str) -> Any:

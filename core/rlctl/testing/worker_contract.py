@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -107,10 +106,10 @@ class WorkerContract:
         config = cls.config(total_timesteps=ENDLESS)
         process, directory = processes.start_worker(config, tmp_path_factory.mktemp("stopped"))
         try:
-            processes.wait_until(lambda: _has_stepped(process, directory), 120, "the worker has taken a step")
+            processes.wait_until(lambda: processes.has_stepped(process, directory), 120, "the worker has taken a step")
             process.send_signal(signal.SIGTERM)
             exit_code = process.wait(cls.stop_seconds)
-            yield Stopped(directory, exit_code, _survivors(process.pid))
+            yield Stopped(directory, exit_code, processes.survivors(process.pid))
         finally:
             LocalExecutor().kill(process)
             assert process.stdin is not None
@@ -262,6 +261,17 @@ class WorkerContract:
         """When it has stopped, nothing that it started still runs."""
         assert stopped.survivors == []
 
+    def test_forked_from_a_warm_process_it_is_the_same(
+        self, trained: RunResult, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """A worker that declares `warm_up`: a training in a forked process equals the one in a fresh process."""
+        forked = processes.train_forked(self.config(), tmp_path_factory.mktemp("forked"))
+        if forked is None:
+            pytest.skip(f"{self.worker} does not declare how it is warmed up, or nothing is forked on this machine")
+        assert _trajectory(forked.episodes()) == _trajectory(trained.episodes())
+        if discover().worker(self.worker).descriptor.resume is not Resume.NONE:  # its checkpoints, too
+            assert differences(trained.directory, forked.directory) == []
+
     # ---- resuming --------------------------------------------------------------------------------------------------
 
     def test_it_resumes_exactly_where_it_declares_that(
@@ -279,20 +289,6 @@ class WorkerContract:
         assert failure is None, f"{outcome.result.reason}\n{failure.traceback or failure.log_tail}"
         assert outcome.result.step == trained.result.step
         assert differences(trained.directory, outcome.directory) == []
-
-
-def _has_stepped(process: subprocess.Popen[bytes], directory: RunDirectory) -> bool:
-    assert process.poll() is None, f"the worker ended early:\n{directory.log_tail(40)}"
-    return bool((read_json(directory.status) or {}).get("step"))
-
-
-def _survivors(group: int) -> list[int]:
-    """Return who is left of a process group; a process that is just ending gets two seconds."""
-    try:
-        processes.wait_until(lambda: not processes.members_of_group(group), 2, "the group is empty")
-    except AssertionError:
-        return processes.members_of_group(group)
-    return []
 
 
 def _trajectory(episodes: list[Episode]) -> list[tuple[int, str, int, int]]:

@@ -24,6 +24,7 @@ from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json, write_json
 from rlctl.runs.lease import leave_if_fenced, stage_of_process
+from rlctl.worker import warm
 from rlctl.worker.beginning import Resumed, beginning_of
 from rlctl.worker.dispatch import Dispatcher
 from rlctl.worker.evaluating import Evaluator, training_request
@@ -51,7 +52,8 @@ def main(argv: list[str]) -> int:
         run = _make_run(directory)
         stops.deliver_to(run)
         worker = make_worker(directory)
-        append_event(directory.events, "training_started", worker=run.info.worker, algo=run.info.algo)
+        who = {"worker": run.info.worker, "algo": run.info.algo, "process": warm.origin()}
+        append_event(directory.events, "training_started", **who)
         run.begin()
         worker.train(run)
         run.finish()
@@ -78,11 +80,9 @@ def _save_what_is_sound(run: Run | None) -> None:
 def _make_run(directory: RunDirectory) -> Run:
     config = (read_json(directory.config) or {})["config"]
     manifest = read_json(directory.manifest) or {}
-    status = read_json(directory.status) or {}
     info = run_info(directory, config)
     dispatcher = Dispatcher(_FailureReport(directory, _critical_callbacks(manifest)))
-    callbacks = manifest["callbacks"].items()
-    observers = [_add_callback(dispatcher, name, entry, info, directory) for name, entry in callbacks]
+    observers = [_add_callback(dispatcher, *item, info, directory) for item in manifest["callbacks"].items()]
     if manifest.get("relay"):
         dispatcher.register("relay", RelayWriter(directory.relay, manifest["relay"]))
     resumed = _resumed_checkpoint(directory, manifest)
@@ -98,7 +98,7 @@ def _make_run(directory: RunDirectory) -> Run:
         hyperparameters=config["hyperparameters"],
         horizon=manifest["horizon"],
         dispatcher=dispatcher,
-        status=StatusFile(directory.status, status.get("supervisor"), stage_of_process()),
+        status=StatusFile(directory.status, (read_json(directory.status) or {}).get("supervisor"), stage_of_process()),
         threads=config.get("threads"),
         source=manifest["worker"].get("source"),
         env_observers=[observer for observer in observers if observer is not None],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
+from rlctl.distributions import version_of
 from rlctl.errors import RlctlError
 from rlctl.runs.checkpoints import MILESTONE, Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
@@ -138,8 +137,9 @@ def versions() -> dict[str, str]:
     for name in _VERSIONED:
         module = name.replace("-", "_")
         if name == "rlctl" or module in sys.modules:  # only what this process really uses
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # imported from a folder of sources
-                found[name] = importlib.metadata.version(name)
+            version = version_of(name)
+            if version is not None:  # otherwise it is imported from a folder of sources
+                found[name] = version
     return found
 
 

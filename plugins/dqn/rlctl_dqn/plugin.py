@@ -45,6 +45,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             modes=(Mode.TRAIN, Mode.EVALUATE),
             curriculum=True,
             shows_steps=True,
+            warm_up="rlctl_dqn.warming:warm_up",
         )
     ]
 

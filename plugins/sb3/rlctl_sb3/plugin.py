@@ -63,6 +63,7 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             modes=(Mode.TRAIN, Mode.EVALUATE),
             curriculum=True,
             shows_steps=True,
+            warm_up="rlctl_sb3.warming:warm_up",
         )
     ]
 

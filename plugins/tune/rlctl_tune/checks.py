@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from rlctl.errors import ConfigError, Problem
 from rlctl.launch.executor import Demand
 from rlctl.launch.prepare import Prepared
+from rlctl.launch.warm import WarmExecutor
 from rlctl.parameters import Parameter
 from rlctl.plans.checks import config_problems, demands_of, local_slots
 from rlctl.plans.reading import Source
@@ -45,6 +46,7 @@ class Ready:
     per_seed: int
     probe: Any
     demand: Demand
+    warm: WarmExecutor = field(factory=WarmExecutor)
 
     def slots(self) -> Slots:
         """Return what this machine has to give."""
@@ -52,7 +54,9 @@ class Ready:
 
     def starter(self, store: PlanStore) -> Starter:
         """Return who begins the runs of a trial; environments are looked at once for all of them."""
-        return Starter(store, self.registry, self.report, self.placing.executor, self.placing.address, self.probe)
+        return Starter(
+            store, self.registry, self.report, self.placing.executor, self.placing.address, self.probe, self.warm
+        )
 
 
 def make_ready(sweep: Sweep, runs_root: Path, placing: Placing, report: Report) -> Ready:

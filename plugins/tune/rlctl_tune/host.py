@@ -99,6 +99,7 @@ class SweepHost:
                     break
                 if not begun and not any(moved):
                     time.sleep(_POLL_SECONDS)
+        self.ready.warm.close()
         if self._stopping:
             return False  # also when all has ended meanwhile: the fresh seeds were not to begin
         trials = self.study.get_trials(deepcopy=False)

@@ -73,5 +73,6 @@ def rlctl_workers() -> list[WorkerDescriptor]:
             modes=(Mode.TRAIN, Mode.EVALUATE),
             curriculum=True,
             resume=Resume.EXACT,
+            warm_up="toy_worker.worker:warm_up",
         )
     ]

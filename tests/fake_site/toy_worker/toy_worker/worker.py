@@ -18,6 +18,10 @@ from typing import Any
 from rlctl import RlctlError, Run
 
 
+def warm_up() -> None:
+    """Being imported is all."""
+
+
 class ToyWorker:
     """Trains `count` or `bandit`."""
 
