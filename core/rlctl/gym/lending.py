@@ -23,7 +23,7 @@ from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import append_line, read_json, write_json
 from rlctl.worker.beginning import PolicyLent, Weights
 from rlctl.worker.dispatch import Dispatcher
-from rlctl.worker.main import make_worker, run_info
+from rlctl.worker.making import make_worker, run_info
 from rlctl.worker.protocol import Resumable
 from rlctl.worker.run import Run
 from rlctl.worker.signals import kill_own_group

@@ -27,7 +27,7 @@ from rlctl.runs.files import read_json, read_lines, write_json, write_lines
 from rlctl.runs.lease import FOLDER, Attempts
 from rlctl.runs.manifest import installed_packages, redacted
 from rlctl.worker.eventlog import append_event
-from rlctl.worker.main import run_info
+from rlctl.worker.making import run_info
 from rlctl.worker.saving import CUT_BACK
 from rlctl.worker.status import initial_status
 

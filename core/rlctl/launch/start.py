@@ -20,7 +20,7 @@ from rlctl.plugins import Registered, Registry
 from rlctl.runs.directory import RunDirectory, create, new_run_id, process_identity
 from rlctl.runs.manifest import provenance
 from rlctl.worker.eventlog import append_event
-from rlctl.worker.main import run_info
+from rlctl.worker.making import run_info
 from rlctl.worker.status import initial_status
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -18,7 +18,7 @@ from rlctl.plans.store import PlanStore
 from rlctl.runs.directory import new_run_id
 from rlctl.runs.files import read_json
 from rlctl.runs.store import default_root
-from rlctl.worker.main import run_info
+from rlctl.worker.making import run_info
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -38,7 +38,7 @@ from rlctl.runs.directory import RunDirectory, create, process_identity
 from rlctl.runs.files import read_json
 from rlctl.runs.lease import FOLDER, Attempts
 from rlctl.worker.dispatch import Dispatcher
-from rlctl.worker.main import run_info
+from rlctl.worker.making import run_info
 from rlctl.worker.status import initial_status
 
 Report = Callable[[str], None]

@@ -133,11 +133,11 @@ class CallbackContract:
 
     def test_its_failure_ends_the_run_only_if_it_is_critical(self, tmp_path: Path, info: RunInfo) -> None:
         """When each of its hooks raises, a run goes on without it, unless it is declared critical."""
-        from rlctl.worker.main import _FailureReport
+        from rlctl.worker.making import FailureReport
 
         directory = RunDirectory(info.directory)
         critical = self.descriptor().critical
-        dispatcher = Dispatcher(_FailureReport(directory, {self.callback} if critical else set()))
+        dispatcher = Dispatcher(FailureReport(directory, {self.callback} if critical else set()))
         made = self.make(info)
         hooks_of_it = self.implemented(made) - {"rlctl_training_ended", "rlctl_run_ended"}
         _end(made, info)
