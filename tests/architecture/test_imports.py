@@ -11,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SEEDS = ROOT / "examples" / "seeds"
-PACKAGES = ("core/rlctl", *(f"plugins/{name}/rlctl_{name}" for name in ("callbacks", "cleanrl", "dask", "dqn", "sb3")))
+PACKAGES = (
+    "core/rlctl",
+    *(f"plugins/{name}/rlctl_{name}" for name in ("callbacks", "cleanrl", "dask", "dqn", "sb3", "slurm")),
+)
 HEAVY = (
     "torch",
     "numpy",
