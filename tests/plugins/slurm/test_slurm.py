@@ -186,6 +186,7 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_lost(training, slurm, cli, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_goes_on_elsewhere_without_its_client_when_its_node_is_lost(training, slurm, cli, tmp_path, wait_until):
     """Slurm notices that the node is silent, and requeues the job by itself."""
     training.client.kill()
