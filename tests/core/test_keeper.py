@@ -87,12 +87,12 @@ def last_step(directory):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_run_that_its_engine_stops_goes_on_when_it_is_started_again(engine, training, wait_until, number):
-    """It has saved where it was, says meanwhile that it goes on, and ends in the same placement."""
+    """It has saved where it was, has no result meanwhile, and ends in the same placement."""
     directory, handle = training
     engine.processes[0].send_signal(number)
     assert engine.processes[0].wait(timeout=60) == 75
     assert not directory.result.exists()
-    assert state_of(directory) == "running"
+    assert state_of(directory) == "lost", "nobody trains it, and it has not ended"
     assert engine.poll(handle) is None
     assert f"was stopped by {number.name} of the engine" in directory.log_tail()
     saved = last_step(directory)
