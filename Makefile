@@ -13,7 +13,7 @@ TORCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PLUGINS := plugins/callbacks plugins/dqn plugins/sb3 plugins/cleanrl plugins/dask plugins/tune
+PLUGINS := plugins/callbacks plugins/dqn plugins/sb3 plugins/cleanrl plugins/dask plugins/slurm plugins/tune
 PROJECTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 # Many processes that each take all cores slow each other down many times over.
 export OMP_NUM_THREADS ?= 1

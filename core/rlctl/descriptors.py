@@ -189,12 +189,14 @@ class ExecutorDescriptor:
     """A way to place a run's process somewhere. `factory()` returns an `rlctl.launch.executor.Executor`.
 
     One that `takes_address` is made by `factory(address)`, None where the user gives none.
+    One that is `always_elsewhere` never uses the slots of its user's machine; others do not if they have an address.
     """
 
     name: str
     summary: str
     factory: str
     takes_address: bool = False
+    always_elsewhere: bool = False
     api_version: int = API_VERSION
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SEEDS = ROOT / "examples" / "seeds"
 PACKAGES = (
     "core/rlctl",
-    *(f"plugins/{name}/rlctl_{name}" for name in ("callbacks", "cleanrl", "dask", "dqn", "sb3", "tune")),
+    *(f"plugins/{name}/rlctl_{name}" for name in ("callbacks", "cleanrl", "dask", "dqn", "sb3", "slurm", "tune")),
 )
 HEAVY = (
     "torch",

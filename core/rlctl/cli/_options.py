@@ -60,7 +60,10 @@ _OPTIONS = (
     click.option("--time-limit", help="Stop, resumable, after so many seconds of training."),
     click.option("--stop-at", help="Stop, resumable, after so many steps."),
     click.option("--executor", help="Where the worker process is placed."),
-    click.option("--address", help="Where the executor finds its engine, such as tcp://host:8786."),
+    click.option(
+        "--address",
+        help="Where the executor finds its engine, as tcp://host:8786, or what it asks of it, as partition=gpu.",
+    ),
     click.option("--save-uri", metavar="URI", help="Mirror the run there: file:///folder, s3://bucket/folder."),
     click.option("--grace", help="Seconds to end in when stopped."),
 )

@@ -38,7 +38,10 @@ def _placing(command: Command) -> Command:
     """Give a command the options that say how members share the machine: the fields of `rlctl.plans.running.Placing`."""
     jobs = click.option("-j", "--jobs", type=click.IntRange(min=1), help="CPU slots; by default one for each core.")
     executor = click.option("--executor", help="Who places all members, whatever their configurations say.")
-    address = click.option("--address", help="Where that executor finds its engine, such as tcp://host:8786.")
+    address = click.option(
+        "--address",
+        help="Where that executor finds its engine, as tcp://host:8786, or what it asks of it, as partition=gpu.",
+    )
     affinity = click.option(
         "--affinity", is_flag=True, help="Pin each member to cores of its own, as many as its CPU slots."
     )

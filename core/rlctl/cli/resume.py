@@ -22,7 +22,10 @@ from rlctl.cli.runs import complete_runs
 @click.option("--no-early-stopping", is_flag=True, help="Go on without early stopping, from where it ended the run.")
 @click.option("--allow-drift", is_flag=True, help="Go on although versions or settings have changed since.")
 @click.option("--executor", help="Who places its process now; by default who did before.")
-@click.option("--address", help="Where that executor finds its engine, such as tcp://host:8786.")
+@click.option(
+    "--address",
+    help="Where that executor finds its engine, as tcp://host:8786, or what it asks of it, as partition=gpu.",
+)
 @click.option("--runs-dir", type=click.Path(path_type=Path), help="Where runs are kept: RLCTL_RUNS_DIR, else ./runs.")
 @json_option
 def resume(

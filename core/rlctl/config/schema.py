@@ -254,7 +254,9 @@ class RunConfig:
     executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
     address: str | None = field(
         default=None,
-        metadata=_doc("Where the executor finds its engine, such as `tcp://host:8786`; for those that take one."),
+        metadata=_doc(
+            "Where the executor finds its engine, such as `tcp://host:8786`, or what it asks of it, such as `partition=gpu`."
+        ),
     )
     save_uri: str | None = field(
         default=None,

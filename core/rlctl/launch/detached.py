@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from attrs import define, field
@@ -50,6 +50,9 @@ class Placed:
 class DetachedExecutor(ABC):
     """Places tasks on an engine's machines, which have the same folders and the same Python at the same paths as this one."""
 
+    keeper: ClassVar[str] = "rlctl.launch.keeper"
+    """The module that the engine is to run with a placement's folder; one of a plugin's own calls this one."""
+
     @abstractmethod
     def start(self, name: str, argv: Sequence[str], log: Path, demand: Demand) -> Any:
         """Have the engine run a command where `demand` can be had; returns the job, at once. Its output is appended to `log`.
@@ -65,6 +68,18 @@ class DetachedExecutor(ABC):
     @abstractmethod
     def given_up(self, job: Any) -> str | None:
         """Return why the engine will not run the command any more, None while it runs, may still run, or is done."""
+
+    def withdrawn(self, job: Any) -> str | None:
+        """Return why the task is to be placed nowhere any more: somebody has told the engine to end it, say; else None."""
+        return None
+
+    def waits(self, job: Any) -> bool:
+        """Return whether the engine will start the command by itself, also one that it has cut off, as soon as it can."""
+        return False
+
+    def drop(self, job: Any) -> None:
+        """Have the engine start the command no more and end it, where it can be told so: another job takes its place."""
+        return
 
     def lacking(self, demand: Demand) -> str | None:
         """Return why a task with this demand could never be placed, None when it can or nobody knows."""
@@ -143,7 +158,7 @@ class DetachedExecutor(ABC):
     def _start(self, handle: Placed) -> None:
         name = f"{handle.folder.name}-{secrets.token_hex(4)}"
         write_json(handle.folder / "job.json", {"name": name, "at": time.time()})
-        argv = (sys.executable, "-m", "rlctl.launch.keeper", str(handle.folder))
+        argv = (sys.executable, "-m", self.keeper, str(handle.folder))
         handle.job = self.start(name, argv, handle.folder / "keeper.log", handle.demand)
 
     def _mind(self, handle: Placed) -> None:
@@ -152,11 +167,18 @@ class DetachedExecutor(ABC):
         if not is_free:
             return  # it runs
         if (handle.folder / "kill").exists():
+            self._drop(handle)
             self._end(handle, -9)
+            return
+        reason = self.withdrawn(handle.job) if handle.job is not None else None
+        if reason is not None:
+            self._say(handle, f"{reason}; it is not placed again")
+            self._drop(handle)
+            self._end(handle, ExitCode.STOPPED)
             return
         newest = attempts.newest()
         refusal = "the engine does not know it any more" if handle.job is None else self.given_up(handle.job)
-        if refusal is None and not self._is_lost(handle, newest):
+        if refusal is None and (self.waits(handle.job) or not self._is_lost(handle, newest)):
             return  # it waits for its turn
         handle.replaced.add(newest)
         handle.losses += 1
@@ -168,6 +190,7 @@ class DetachedExecutor(ABC):
             self._end(handle, ExitCode.RUN_FAILED)
             return
         self._say(handle, f"{why}; it is placed again")
+        self._drop(handle)
         try:
             self._start(handle)
         except OSError as error:
@@ -185,6 +208,10 @@ class DetachedExecutor(ABC):
             handle.lost = (newest, time.monotonic())
         has_ended = handle.challenge.attempts.file("ended", newest).exists()
         return not has_ended or time.monotonic() - handle.lost[1] > handle.challenge.seconds
+
+    def _drop(self, handle: Placed) -> None:
+        if handle.job is not None:
+            self.drop(handle.job)
 
     def _end(self, handle: Placed, code: int) -> None:
         """Say how a task ended that nobody runs, unless somebody begins it at this moment."""

@@ -16,6 +16,7 @@ from rlctl.plugins import Registry
 class Demand:
     """What a task takes while it runs: CPU slots, GPUs, memory in MiB.
 
+    `seconds` is after how long its training is stopped, None when that has no limit.
     `elsewhere` says that it is placed on other machines, whose engine counts all of that; here it takes one slot only.
     """
 
@@ -23,6 +24,7 @@ class Demand:
     gpus: int = 0
     memory_mb: int = 0
     elsewhere: bool = False
+    seconds: float | None = None
 
     @property
     def here(self) -> Demand:

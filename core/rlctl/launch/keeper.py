@@ -4,6 +4,8 @@
 
 The folder is written by `rlctl.launch.detached`. An engine may start this twice for one run, or start it again after a fault:
 of all that live at the same time one holds the lease, and the others wait until that one has ended or fallen silent.
+
+SIGTERM and SIGUSR1 mean that the engine wants its machine back: the task is stopped at a safe point, and may go on elsewhere.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from attrs import define, field
 
 from rlctl.errors import ExitCode
-from rlctl.runs.files import LineReader, link_json, read_json
+from rlctl.runs.directory import RunDirectory
+from rlctl.runs.files import LineReader, link_json, read_json, write_json
 from rlctl.runs.lease import STAGE_VARIABLE, Attempts, Challenge, Lease, process_name
 
 _POLL_SECONDS = 0.05
@@ -32,13 +36,17 @@ _LINGER_SECONDS = 10.0
 _NOT_STARTED = 127
 
 
-def main(folder: Path) -> int:
-    """Train the run of a placement, if nobody else does; returns 0 when it has ended, 76 for one that is another's, else 1."""
+def keep(folder: Path) -> tuple[int, signal.Signals | None]:
+    """Train the run of a placement, if nobody else does; returns an exit code, and the engine's signal to leave if one came.
+
+    The code is 0 when the run has ended, 75 when it was stopped for the engine's sake, 76 for one that is another's, else 1.
+    """
     task = read_json(folder / "task.json")
     if task is None:
         print(f"rlctl: {folder}/task.json cannot be read here", file=sys.stderr)
-        return ExitCode.RUN_FAILED
-    return Keeper(folder, task).run()
+        return ExitCode.RUN_FAILED, None
+    keeper = Keeper(folder, task)
+    return keeper.run(), keeper.told
 
 
 class _OverError(Exception):
@@ -58,6 +66,8 @@ class Keeper:
     _attempts: Attempts = field(init=False)
     _signals: LineReader = field(init=False)
     _is_piped: bool = field(init=False)
+    told: signal.Signals | None = None
+    """The first signal by which the engine has told us to leave."""
 
     def __attrs_post_init__(self) -> None:
         self._attempts = Attempts(self.folder.parent)
@@ -66,6 +76,8 @@ class Keeper:
 
     def run(self) -> int:
         """Claim the run, have it trained to its end, and say how it ended."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._hear)
         try:
             lease = self._claim()
         except _OverError as over:
@@ -74,7 +86,7 @@ class Keeper:
             code = self._train(lease)
             link_json(self.folder / "exit.json", {"code": code, "attempt": lease.number, "at": time.time()})
         except _OverError as over:
-            if over.code == ExitCode.RUN_FAILED:
+            if over.code in (ExitCode.RUN_FAILED, ExitCode.STOPPED):
                 lease.release()  # nothing of ours lives; whoever is next need not wait
             return over.code
         lease.release()
@@ -85,6 +97,7 @@ class Keeper:
         challenge = Challenge(self._attempts, float(self.task["lease_seconds"]))
         while True:
             self._require_wanted()
+            self._require_room()
             if challenge.may_claim():
                 who = {"who": process_name(), "placement": self.folder.name}
                 lease = self._attempts.claim(challenge.number, who, challenge.seconds)
@@ -100,6 +113,14 @@ class Keeper:
             raise _OverError(ExitCode.FENCED)
         if self._is_piped and select.select([0], [], [], 0)[0] and not os.read(0, 4096):
             raise _OverError(ExitCode.RUN_FAILED)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        self.told = self.told or signal.Signals(number)
+
+    def _require_room(self) -> None:
+        """Raise when the engine wants its machine back."""
+        if self.told is not None:
+            raise _OverError(ExitCode.STOPPED)
 
     def _train(self, lease: Lease) -> int:
         directory = Path(self.task["directory"]) if self.task["directory"] else None
@@ -128,6 +149,7 @@ class Keeper:
         """Run a command to its end, or to ours, and return its exit code."""
         if (self.folder / "kill").exists():
             return -signal.SIGKILL
+        self._require_room()
         environment = {**os.environ, **self.task["environment"], STAGE_VARIABLE: str(lease.stage)}
         with Path(self.task["log"]).open("ab") as log:
             try:
@@ -138,6 +160,7 @@ class Keeper:
             except OSError as error:
                 log.write(f"rlctl: {argv[0]} could not be started: {error}\n".encode())
                 return _NOT_STARTED
+        has_passed_on = False
         try:
             while process.poll() is None:
                 self._look(lease)
@@ -146,8 +169,14 @@ class Keeper:
                     return -signal.SIGKILL
                 for line in self._signals.read():
                     process.send_signal(int(line["signal"]))
+                if self.told is not None and not has_passed_on:
+                    has_passed_on = True
+                    process.send_signal(signal.SIGTERM)
                 time.sleep(_POLL_SECONDS)
             self._look(lease)  # it may have ended because it was fenced
+            if self._is_cut_off(process.returncode):
+                self._take_back(lease)
+                self._require_room()
             if argv == self.task["argv"]:
                 self._linger(process.returncode, lease)
             return process.returncode
@@ -160,6 +189,29 @@ class Keeper:
             raise _OverError(ExitCode.FENCED)
         self._require_wanted()
         lease.beat_when_due()
+
+    def _is_cut_off(self, code: int) -> bool:
+        """Return whether the task ended for the engine's sake only: not by itself, and not because somebody asked for it."""
+        if self.told is None or code == 0 or (self.folder / "signals.jsonl").exists():
+            return False
+        if self.task["directory"] is None:
+            return True
+        directory = RunDirectory(Path(self.task["directory"]))
+        ended = (read_json(directory.result) or {}).get("status", "stopped")
+        return bool(ended == "stopped") and not directory.stop_request.exists()
+
+    def _take_back(self, lease: Lease) -> None:
+        """Let the task's directory say that it goes on, as it does with the engine's next start."""
+        with Path(self.task["log"]).open("ab") as log:
+            log.write(
+                f"rlctl: was stopped by {self.told.name if self.told else ''} of the engine, and is to go on\n".encode()
+            )
+        if self.task["directory"] is None:
+            return
+        directory = RunDirectory(Path(self.task["directory"]))
+        status = read_json(directory.status) or {}
+        write_json(directory.status, {**status, "state": "running"}, stage=lease.stage)
+        directory.result.unlink(missing_ok=True)
 
     def _linger(self, code: int, lease: Lease) -> None:
         """Say how the task ended, and wait until what it has left behind is to be killed."""
@@ -177,4 +229,4 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(keep(Path(sys.argv[1]))[0])

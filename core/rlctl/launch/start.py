@@ -73,7 +73,7 @@ def task_for(directory: RunDirectory, config: dict[str, Any]) -> Task:
         environment=environment,
         log=directory.log,
         directory=directory.path,
-        demand=Demand(config.get("threads") or 1),
+        demand=Demand(config.get("threads") or 1, seconds=config.get("time_limit")),
     )
 
 

@@ -201,7 +201,7 @@ class Supervisor:
             lost = self._lost(f"{how} while stopping", code)
             return attrs.evolve(lost, status="stopped", failure=None, exit_code=interrupted)
         if code == ExitCode.STOPPED:  # a worker that says so has left a result
-            return self._cut_off("its machine was lost, and it could not be placed again; its log says why")
+            return self._cut_off("it was cut off, and is placed nowhere now; its log says why")
         if name is None:
             return self._lost(f"the worker process ended with exit code {code} and left no result", code)
         hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""

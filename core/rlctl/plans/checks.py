@@ -74,7 +74,9 @@ def demands_of(plan: Plan, slots: Slots, starter: Starter) -> tuple[dict[str, De
         # null leaves it to the libraries, which take all that there is.
         all_of_it = slots.cpus if elsewhere is None else 1  # of a machine that is not known yet
         own = all_of_it if threads is None else threads if isinstance(threads, int) and threads > 0 else 1
-        demand = Demand(said.cpus or own, said.gpus, said.memory_mb, elsewhere=elsewhere is not None)
+        demand = Demand(
+            said.cpus or own, said.gpus, said.memory_mb, elsewhere=elsewhere is not None, seconds=_seconds_of(member)
+        )
         demands[member.id] = demand
         if said.cpus is not None and own > said.cpus:
             problems.add(member, "resources.cpus", f"is {said.cpus}, but its run has {own} threads", "Set run.threads.")
@@ -89,10 +91,19 @@ def demands_of(plan: Plan, slots: Slots, starter: Starter) -> tuple[dict[str, De
     return demands, problems.listed()
 
 
+def _seconds_of(member: Member) -> float | None:
+    """Return after how long a member is stopped, None without a limit."""
+    own = member.merged().values.get("time_limit") if member.kind == "run" else None
+    limits = [member.template.time_limit, own if isinstance(own, (int, float)) else None]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def _elsewhere(starter: Starter, name: str, address: str | None) -> DetachedExecutor | None:
     """Return the executor that places members on other machines than this one."""
-    if address is None or executor_problems(name, address, starter.registry):
+    if name == "local" or executor_problems(name, address, starter.registry):
         return None  # on this machine, or said to be wrong by the check of its configuration
+    if address is None and not starter.registry.executor(name).descriptor.always_elsewhere:
+        return None
     executor = make_executor(name, starter.registry, address)
     return executor if isinstance(executor, DetachedExecutor) else None
 

@@ -1,0 +1,1 @@
+"""rlctl on Slurm: an executor that submits runs as jobs, by Slurm's own programs."""
