@@ -255,7 +255,7 @@ class RunConfig:
     address: str | None = field(
         default=None,
         metadata=_doc(
-            "Where the executor finds its engine, such as `tcp://host:8786`, or what it asks of it, such as `partition=gpu`."
+            "Where its engine is, such as `tcp://host:8786`, or what is asked of it, such as `partition=gpu`."
         ),
     )
     save_uri: str | None = field(
