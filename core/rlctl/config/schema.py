@@ -254,9 +254,7 @@ class RunConfig:
     executor: str = field(default="local", metadata=_doc("Where the worker process is placed."))
     address: str | None = field(
         default=None,
-        metadata=_doc(
-            "Where its engine is, such as `tcp://host:8786`, or what is asked of it, such as `partition=gpu`."
-        ),
+        metadata=_doc("Where its engine is, `tcp://host:8786`, or what is asked of it, `partition=gpu`."),
     )
     save_uri: str | None = field(
         default=None,
