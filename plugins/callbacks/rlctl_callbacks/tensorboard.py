@@ -57,7 +57,7 @@ class TensorBoardBasic:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Hand scalars to the file's thread."""
-        self._file.add_scalars(step, {tag: float(value) for tag, value in values.items()})
+        self._file.add_scalars(step, values)
 
     def flush(self) -> None:
         """Have all that was handed over in the file."""
