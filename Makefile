@@ -38,7 +38,7 @@ $(VENV)/.run: $(VENV)/.made $(PROJECTS)
 	@echo "Installing rlctl and its plugins into $(VENV) (once, some minutes)"
 	@$(PIP) install $(TORCH_ARGS) --constraint constraints.txt torch==2.13.0
 	@$(PIP) install --constraint constraints.txt --editable . $(foreach p,$(PLUGINS),--editable $(p))
-	@$(PIP) install --constraint constraints.txt tensorboard matplotlib
+	@$(PIP) install --constraint constraints.txt google-crc32c tensorboard matplotlib
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -217,6 +217,8 @@ class _Slices:
             self._dispatcher.register("tensorboard", self._tensorboard)
         else:
             self._dispatcher._drop("tensorboard")  # noqa: SLF001
+        for hook in ("rlctl_episode_ended", "rlctl_metrics"):
+            self._dispatcher.wants(hook)  # which looks who is there now; a training does that once
         self._end_at += _SLICE
         self._start = time.process_time()
 

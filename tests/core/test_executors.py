@@ -38,3 +38,4 @@ def test_an_unknown_executor_is_refused_with_the_nearest_name(site, cli):
     assert outcome.code == 3
     assert 'there is no executor "toi".' in outcome.err
     assert 'Did you mean "toy"?' in outcome.err
+    assert "There is: local, toy." in cli("run", "toy", "--executor", "zzzzzz").err

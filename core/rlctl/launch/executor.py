@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from rlctl.errors import Problem, RlctlError
+from rlctl.errors import NotAvailableError, Problem, RlctlError, did_you_mean
 from rlctl.plugins import Registry
 
 
@@ -60,6 +60,10 @@ def executor_problems(name: str, address: str | None, registry: Registry) -> lis
     if name != "local":
         try:
             takes_address = registry.executor(name).descriptor.takes_address
+        except NotAvailableError as error:
+            known = [found.descriptor.name for found in registry.executors]
+            hint = error.hint if name in known else did_you_mean(name, ["local", *known])
+            return [Problem("executor", error.message, hint, unavailable=True)]
         except RlctlError as error:
             return [Problem("executor", error.message, error.hint, unavailable=True)]
     if address is None or takes_address:

@@ -52,11 +52,11 @@ def _files() -> list[CallbackDescriptor]:
             _whole("flush_every", 1000, "Steps whose values of a metric become one point."),
             _text("aggregate", "mean", "What the point is of them: their mean or the last.", ("mean", "last")),
             _FLUSH,
-            requires=("tensorboard",),
+            requires=("google-crc32c", "tensorboard"),
         ),
         _callback(
             "tensorboard_basic", "event files for TensorBoard in the run's directory, every value",
-            "tensorboard:TensorBoardBasic", _FLUSH, requires=("tensorboard",),
+            "tensorboard:TensorBoardBasic", _FLUSH, requires=("google-crc32c", "tensorboard"),
         ),
         _callback(
             "curves", "plots/training_curves.png in the run's directory, at its end", "curves:Curves",
