@@ -346,12 +346,23 @@ _FLAGS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Any], Any]] 
     "grace": (("toy", "--grace", "2.5"), lambda config: config["grace"], 2.5),
 }  # fmt: skip
 _ELSEWHERE = {"run_id", "runs_dir", "rehearse_stop", "dry_run", "as_json", "seeds", "jobs", "affinity", "fail_fast"}
+_ELSEWHERE |= {"save_uri", "address"}  # test_mirror.py; test_address_is_that_of_the_executor
 
 
 def test_every_flag_has_its_test() -> None:
     """The table, and the tests of --run-id, --runs-dir, --rehearse-stop, --dry-run, --json and of several seeds leave none out."""
     assert isinstance(run_command, click.Command)
     assert {parameter.name for parameter in run_command.params} == set(_FLAGS) | _ELSEWHERE
+
+
+def test_address_is_that_of_the_executor(cli: Cli, site: Callable[..., Any]) -> None:
+    """`--address` is kept for an executor that takes one, and refused with another."""
+    site("toy_worker", "toy_engine", "toy_executor")
+    placed = ("--executor", "engine", "--address", str(cli.folder / "engine"), "--dry-run", "--json")
+    config = cli("run", "toy", *placed).json()["config"]
+    assert (config["executor"], config["address"]) == ("engine", str(cli.folder / "engine"))
+    refused = cli("run", "toy", "--executor", "toy", "--address", "there")
+    assert (refused.code, 'executor "toy" takes no address.' in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("name", _FLAGS)

@@ -27,6 +27,7 @@ from rlctl.runs.directory import RunDirectory, create, state_of  # noqa: E402
 from rlctl.runs.files import read_json, read_lines, write_json  # noqa: E402
 from rlctl.worker import main as process  # noqa: E402
 from rlctl.worker.evaluating import training_request  # noqa: E402
+from rlctl.worker.making import make_run  # noqa: E402
 
 Cli = Callable[..., Any]
 
@@ -103,7 +104,7 @@ class Made:
         write_json(self.directory.config, {"config": config})
         write_json(self.directory.manifest, manifest)
         self.state = Learner()
-        self.run = process._make_run(self.directory)
+        self.run = make_run(self.directory)
         self.run.begin()
         self.run.attach(self.state)  # type: ignore[arg-type]
         self.run.restore()

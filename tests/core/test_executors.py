@@ -1,5 +1,7 @@
 """Executors: the built-in one and one that a plugin brings keep what every executor promises, and a run goes through it."""
 
+import re
+
 import pytest
 
 from rlctl import RunConfig, run
@@ -38,4 +40,6 @@ def test_an_unknown_executor_is_refused_with_the_nearest_name(site, cli):
     assert outcome.code == 3
     assert 'there is no executor "toi".' in outcome.err
     assert 'Did you mean "toy"?' in outcome.err
-    assert "There is: local, toy." in cli("run", "toy", "--executor", "zzzzzz").err
+    assert {"local", "toy"} <= set(
+        re.findall(r"\w+", cli("run", "toy", "--executor", "zzzzzz").err.partition("There is:")[2])
+    )
