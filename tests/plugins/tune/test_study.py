@@ -12,7 +12,7 @@ from tests.plugins.tune.making import begun, searched, sweep
 from rlctl.errors import UsageError
 from rlctl_tune.fresh import best_trials, write_outcome
 from rlctl_tune.report import importance_of
-from rlctl_tune.study import SweepFolder, ask
+from rlctl_tune.study import SweepFolder, ask, kept_sweep
 
 
 def test_a_database_is_a_storage(tmp_path: Path) -> None:
@@ -71,7 +71,9 @@ def test_only_one_process_runs_a_sweep(tmp_path: Path) -> None:
 def test_what_means_the_same_is_the_same_sweep(same: dict[str, Any], tmp_path: Path) -> None:
     """Another way to write it, or what trials do not depend on, may change between two starts."""
     begun(tmp_path, pruner="asha", seeds="0..1")
-    SweepFolder(sweep(**{"pruner": "asha", "seeds": "0..1", **same}), tmp_path / "runs").save(["rlctl"])
+    again = sweep(**{"pruner": "asha", "seeds": "0..1", **same})
+    SweepFolder(again, tmp_path / "runs").save(["rlctl"])
+    assert kept_sweep("s", tmp_path / "runs") == again
 
 
 def test_a_bound_of_another_kind_is_another_sweep(tmp_path: Path) -> None:
