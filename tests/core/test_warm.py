@@ -22,10 +22,13 @@ from rlctl.testing.processes import members_of_group
 pytestmark = pytest.mark.skipif(not can_fork(), reason="nothing is forked on this system")
 
 TOLD = """
+import atexit
+import logging.handlers
 import sys
 
 def warm_up():
     print("warmed up", flush=True)
+    atexit.register(print, "the end of the warm process")
 
 if __name__ == "__main__":
     exec(sys.argv[1])
@@ -195,12 +198,15 @@ def test_warnings_are_shown_again_in_each_process(place: Place, told: Path) -> N
 def test_what_is_left_open_is_written(place: Place, tmp_path: Path) -> None:
     """At its end files are flushed, functions of atexit called, threads waited for, in a process that is not taken apart."""
     program = (
-        "import atexit, threading, time, builtins\n"
+        "import atexit, sys, threading, time, builtins, told\n"
         f"builtins.kept = open({str(tmp_path / 'left')!r}, 'w'); builtins.kept.write('all of it')\n"
         "atexit.register(print, 'at exit')\n"
+        "held = told.logging.handlers.MemoryHandler(9, target=told.logging.StreamHandler(sys.stdout))\n"
+        "told.logging.getLogger().addHandler(held)\n"
+        "told.logging.warning('logged')\n"
         "threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()\n"
     )
-    assert lines(place.ended(program)) == ["thread", "at exit"]
+    assert lines(place.ended(program)) == ["thread", "at exit", "logged"]
     assert (tmp_path / "left").read_text() == "all of it"
 
 

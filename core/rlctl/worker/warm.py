@@ -86,7 +86,8 @@ def main(what: list[str]) -> None:
 def _exit(code: Any) -> None:
     """End as the interpreter would, but for taking its modules apart: that copies all memory that was shared until now.
 
-    What this leaves out is what Python does not promise: `__del__` of what is still in use. Files are flushed.
+    What this leaves out is what Python does not promise: `__del__` of what is still in use. Files are flushed. What was registered
+    with `atexit` is called if this process has registered it, see `_forget_exit_functions`.
     """
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing ends what it has forked
     atexit._run_exitfuncs()  # noqa: SLF001
@@ -103,6 +104,17 @@ def _exit(code: Any) -> None:
             print(code, file=sys.stderr, flush=True)
         code = 1
     os._exit((code or 0) & 0xFF)
+
+
+def _forget_exit_functions() -> None:
+    """Leave to the warm process what it is to do at its end, as `multiprocessing` does where it forks.
+
+    It is PyTorch mostly, which takes its tables apart then: 40 ms of each run, and as many copied pages as its training has.
+    """
+    atexit._clear()  # noqa: SLF001
+    for module, function in (("logging", "shutdown"), ("multiprocessing.util", "_exit_function")):
+        if module in sys.modules:  # these two are of the process that they are called in
+            atexit.register(getattr(sys.modules[module], function))
 
 
 @define
@@ -200,6 +212,7 @@ class _Server:
             for descriptor in (stdin, log, *self._children):
                 os.close(descriptor)
             self.control.close()
+            _forget_exit_functions()
             if request["cores"]:
                 os.sched_setaffinity(0, request["cores"])
             if numpy := sys.modules.get("numpy"):

@@ -25,6 +25,7 @@ from rlctl_sb3.q_values import mean_q_value
 from rlctl_sb3.replay_buffers import require_goals
 from rlctl_sb3.signatures import constructor_parameters
 from rlctl_sb3.state import OF_ARS, PROGRESS, Sb3State
+from rlctl_sb3.training_modes import switch_modes_quickly
 from rlctl_sb3.values import constructor_arguments
 
 # SB3's tags under rlctl's names; all of them are kept under backend/ as well.
@@ -52,6 +53,7 @@ class Sb3Worker:
     def train(self, run: Run) -> None:
         """Build the algorithm as its users do, let it learn, and leave SB3's own backend/model.zip."""
         limit_threads(run.threads)
+        switch_modes_quickly()
         name = run.info.algo
         envs = make_environments(run)
         run.follow_curriculum(functools.partial(envs.env_method, "rlctl_enter_stage"))
