@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,6 +78,7 @@ class WarmExecutor(LocalExecutor):
         self._servers: dict[_Key, _Server] = {}
         self._retired: list[_Server] = []
         self._hopeless: set[_Key] = set()
+        self._forked: list[Forked] = []
 
     def submit(self, task: Task) -> Any:
         """Ask for a forked process, which there is as soon as the warm one is ready; start it afresh where that cannot be."""
@@ -88,10 +90,17 @@ class WarmExecutor(LocalExecutor):
             self._servers[key] = _start_server(task)
         server = self._servers[key]
         try:
-            return Forked(task, self, server, *server.ask(task))
+            forked = Forked(task, self, server, *server.ask(task))
         except OSError:
             self.retire(server)
             return self.start_afresh(task, _DIED)
+        self._forked.append(forked)
+        return forked
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until there is news of a process that was asked for: a short run's end is not to be slept through."""
+        self._forked = [forked for forked in self._forked if forked.answers >= 0]
+        wait_for_answers([forked.answers for forked in self._forked], seconds)
 
     def start_afresh(self, task: Task, why: str) -> subprocess.Popen[bytes]:
         """Start a process that could not be forked; its log says why."""
@@ -125,6 +134,18 @@ class WarmExecutor(LocalExecutor):
         self._retired.clear()
 
 
+def wait_for_answers(descriptors: Sequence[int], seconds: float) -> None:
+    """Wait until a warm process has said something, no longer than `seconds`; negative descriptors say nothing."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            poll.register(descriptor, select.POLLIN)
+    if any(state & select.POLLHUP for _, state in poll.poll(1000 * seconds)):
+        time.sleep(
+            min(seconds, 0.01)
+        )  # the warm process is dead: there is only looking whether those that it has forked are
+
+
 def _start_server(task: Task) -> _Server:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, task.log.open("ab") as log:
@@ -147,7 +168,8 @@ class Forked:
     executor: WarmExecutor
     server: _Server
     stdin: BinaryIO
-    _answers: int
+    answers: int
+    """The descriptor on which the warm process tells of it, negative when there is no more to be told."""
     pid: int | None = None
     returncode: int | None = None
     _unread: bytes = b""
@@ -176,7 +198,7 @@ class Forked:
     def wait(self) -> int:
         """Wait for its end and return the exit code."""
         while (code := self.poll()) is None:
-            self._wait_for_answers(0.02)
+            wait_for_answers([self.answers], 0.02)
         return code
 
     def kill_group(self) -> None:
@@ -198,14 +220,14 @@ class Forked:
             if time.monotonic() > end:
                 self.executor.retire(self.server)
                 self.server.end()  # nearly always it still warms up; what it has forked goes on
-            self._wait_for_answers(0.02)
+            wait_for_answers([self.answers], 0.02)
 
     # ---- what the warm process says --------------------------------------------------------------------------------
 
     def _hear(self, *, give_up: bool = False) -> bool:
         """Take in what was answered; return whether more may come. Who gives up wants no fresh process instead."""
         try:
-            said = os.read(self._answers, 4096)
+            said = os.read(self.answers, 4096)
         except BlockingIOError:
             return True
         *lines, self._unread = (self._unread + said).split(b"\n")
@@ -253,17 +275,8 @@ class Forked:
         for number in self._signals:
             self._fresh.send_signal(number)
 
-    def _wait_for_answers(self, seconds: float) -> None:
-        if self._fresh is not None or self._answers < 0:
-            time.sleep(seconds)
-            return
-        poll = select.poll()
-        poll.register(self._answers, select.POLLIN)
-        if any(state & select.POLLHUP for _, state in poll.poll(1000 * seconds)):
-            time.sleep(min(seconds, 0.01))  # the warm process is dead: there is only looking whether ours is, too
-
     def _close(self) -> None:
         self.stdin.close()
-        if self._answers >= 0:
-            os.close(self._answers)
-        self._answers = -1
+        if self.answers >= 0:
+            os.close(self.answers)
+        self.answers = -1

@@ -66,6 +66,8 @@ class PlanHost:
     keep_going: bool = True
     again: Collection[str] = ()
     display: Display | None = None
+    wait: Callable[[float], None] = time.sleep
+    """Waits so many seconds at most, until it may be worth to look again."""
     _ended: dict[str, Ended] = field(factory=dict)
     _settling: list[Follower] = field(factory=list)
     """Those that have ended, and are still being mirrored: the plan goes on meanwhile, and waits for them at its end."""
@@ -102,7 +104,7 @@ class PlanHost:
                     break
                 if not moved:
                     self._say_progress()
-                    time.sleep(_POLL_SECONDS)
+                    self.wait(_POLL_SECONDS)
         for name, cause in schedule.blocked.items():
             self._ended[name] = Ended("blocked", f"needs {cause}")
         if self.display is not None:

@@ -91,7 +91,7 @@ def run_plan(
         store.look_again()
         host = PlanHost(
             store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again,
-            display=display,
+            display=display, wait=ready.starter.warm.wait,
         )  # fmt: skip
         try:
             return host.run()

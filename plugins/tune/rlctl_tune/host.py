@@ -6,7 +6,6 @@ has ended, and a pruned one before its run is stopped; so a host may be killed a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +97,7 @@ class SweepHost:
                 if not begun and not self._settling and not any(going.runs for going in self._going):
                     break
                 if not begun and not any(moved):
-                    time.sleep(_POLL_SECONDS)
+                    self.ready.warm.wait(_POLL_SECONDS)
         self.ready.warm.close()
         if self._stopping:
             return False  # also when all has ended meanwhile: the fresh seeds were not to begin
