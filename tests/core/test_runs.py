@@ -22,7 +22,7 @@ from rlctl.cli.runs import learning_curve
 from rlctl.errors import RunDirectoryError, UsageError
 from rlctl.events import Episode
 from rlctl.runs import directory as directory_module
-from rlctl.runs.directory import RunDirectory, create, is_alive, new_run_id, process_identity, state_of
+from rlctl.runs.directory import RunDirectory, create, host_name, is_alive, new_run_id, process_identity, state_of
 from rlctl.runs.files import read_json, write_json
 from rlctl.runs.manifest import installed_packages
 from rlctl.runs.store import RunStore
@@ -595,6 +595,15 @@ def test_a_run_passes_through_its_states(cli: Cli, site: Site, root: Path, wait_
     watch()
 
     assert [state for state in seen if state != "none"] == ["created", "running", "stopped"]
+
+
+def test_a_run_goes_on_until_its_result_is_there(root: Path) -> None:
+    """A status that says how it ended a moment before is not enough: nobody could tell why a run has failed."""
+    status = {"state": "failed", "host": host_name(), "process": process_identity()}
+    found = create(root, "r", {"config.json": {}, "manifest.json": {}, "status.json": status})
+    assert state_of(found) == "running"
+    write_json(found.result, {"status": "failed"})
+    assert state_of(found) == "failed"
 
 
 def test_a_run_is_lost_when_host_and_worker_are_killed(cli: Cli, site: Site, root: Path, wait_until: Wait) -> None:

@@ -175,11 +175,17 @@ def state_of(directory: RunDirectory) -> str:
     status = read_json(directory.status) or {}
     held = Attempts(directory.path / FOLDER).is_held()
     if held is not None:  # it is placed on other machines: its lease says whether somebody trains it
-        return str(status.get("state", "lost")) if held else "lost"
+        return _state_until_the_result(status) if held else "lost"
     if status.get("host") != host_name():
         return str(status.get("state", "lost"))  # another machine's process cannot be looked at from here
     owners = (status.get("process"), status.get("supervisor"))
-    return str(status.get("state", "lost")) if any(map(is_alive, owners)) else "lost"
+    return _state_until_the_result(status) if any(map(is_alive, owners)) else "lost"
+
+
+def _state_until_the_result(status: dict[str, Any]) -> str:
+    """Return the state of a run that somebody still minds: its status says that it has ended a moment before there is a result."""
+    state = str(status.get("state", "lost"))
+    return "running" if state in ("finished", "stopped", "failed") else state
 
 
 def host_name() -> str:
