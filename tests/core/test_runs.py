@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlctl.cli.runs import learning_curve
+from rlctl.cli._curve import learning_curve
 from rlctl.errors import RunDirectoryError, UsageError
 from rlctl.events import Episode
 from rlctl.runs import directory as directory_module

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlctl.cli._render import json_option, number, print_json, table
-from rlctl.evaluations import evaluations_of
-from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_lines
 from rlctl.runs.store import RunStore, default_root
+
+if TYPE_CHECKING:
+    from rlctl.runs.checkpoints import Checkpoint, CheckpointFolder
 
 
 @click.command("checkpoints")
@@ -38,6 +39,9 @@ def checkpoints(reference: str, runs_dir: Path | None, as_json: bool) -> None:
 
 
 def _rows(directory: RunDirectory) -> list[dict[str, Any]]:
+    from rlctl.evaluations import evaluations_of
+    from rlctl.runs.checkpoints import CheckpointFolder
+
     folder = CheckpointFolder(directory.path / "checkpoints")
     values = {item.checkpoint: item.return_mean for item in evaluations_of(read_lines(directory.evaluations))}
     return [

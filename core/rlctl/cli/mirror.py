@@ -10,7 +10,6 @@ from rlctl.cli._render import json_option, note, number, pairs, print_json
 from rlctl.errors import RlctlError, RunDirectoryError, UsageError
 from rlctl.runs.directory import RunDirectory
 from rlctl.runs.files import read_json
-from rlctl.runs.mirror import STATE_FILE
 from rlctl.runs.store import RunStore, default_root, read_record
 
 _runs_dir = click.option(
@@ -87,6 +86,8 @@ def push(reference: str, uri: str | None, runs_dir: Path | None, as_json: bool) 
 
 def mirror_in_words(directory: RunDirectory) -> str | None:
     """Return how the mirror of a run fares, None without one."""
+    from rlctl.runs.mirror import STATE_FILE
+
     said = read_json(directory.path / STATE_FILE)
     if said is None:
         return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +102,9 @@ def write_hashed(path: Path, pieces: Sequence[bytes | memoryview]) -> None:
 
     Whoever needs the hash, a checkpoint does, need not read gigabytes once more; and it is of what was meant to be written.
     """
+    import hashlib
+    from concurrent.futures import ThreadPoolExecutor  # who only reads files need not wait for these two
+
     size = sum(map(len, pieces))
     with path.open("wb") as file:
         if size < WORTH_HASHING:
