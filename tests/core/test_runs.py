@@ -769,7 +769,20 @@ def test_what_was_just_written_is_not_in_the_index(root: Path) -> None:
     assert not (root / ".index.json").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "rows": 3}', '{"format": 99, "rows": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 1, "rows": 3}',
+        '{"format": 99, "rows": {"a": 1}}',
+        '{"format": 2, "rows": 3}',
+        '{"format": 2, "rows": {"a": 1}}',
+        '{"format": 2, "rows": {"a": []}}',
+        '{"format": 2, "rows": {"a": ["b", "1 1 1 1 1 1"]}}',
+    ],
+)
 def test_a_damaged_index_costs_time_only(root: Path, text: str) -> None:
     """Whatever is in it, the list is right, and the index is made anew."""
     old(made(root, "a", {"status": "finished", "step": 5}))
@@ -786,3 +799,42 @@ def test_a_list_that_stops_early_keeps_the_index(cli: Cli, root: Path) -> None:
     before = (root / ".index.json").read_text()
     assert len(cli("runs", "list", "--limit", 1, "--json").json()) == 1
     assert (root / ".index.json").read_text() == before
+
+
+def test_a_name_is_found_in_the_index(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding a run by its name opens no file of a run that has ended and was listed or looked for before."""
+    for number in range(3):
+        old(made(root, f"r{number}", {"status": "finished"}, name=f"number {number}"))
+    assert RunStore(root).find("number 1").run_id == "r1"
+    monkeypatch.setattr("rlctl.runs.store.read_record", lambda run: pytest.fail(f"{run.path} was read"))
+    assert RunStore(root).find("number 2").run_id == "r2"
+
+
+def test_a_name_changed_by_hand_is_the_one_that_counts(root: Path) -> None:
+    """The index does not know the new name, and its old one means nothing any more."""
+    config = old(made(root, "A", {"status": "finished"}, name="before")).config
+    assert RunStore(root).find("before").run_id == "A"
+    config.write_text(config.read_text().replace("before", "after"))
+    assert RunStore(root).find("after").run_id == "A"
+    with pytest.raises(UsageError, match='there is no run "before"'):
+        RunStore(root).find("before")
+
+
+@pytest.mark.parametrize("reference", ["@latest", "r2", "r1", "R1"])
+def test_a_run_is_found_by_its_id_without_opening_a_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    """The newest run, one by its id, and one by the beginning of its id."""
+    for number, run_id in enumerate(("r1x", "r2", "r2y")):
+        os.utime(made(root, run_id).config, (number + 1, number + 1))
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: pytest.fail(f"{path} was read"))
+    found = RunStore(root).find(reference)
+    assert found.run_id == {"@latest": "r2y", "r2": "r2"}.get(reference, "r1x")
+
+
+def test_the_latest_run_is_one_with_a_manifest(root: Path) -> None:
+    """A newer folder that has only a config.json, as one that is being removed, is passed over."""
+    for number, run_id in enumerate(("A", "B")):
+        os.utime(made(root, run_id).config, (number + 1, number + 1))
+    RunDirectory(root / "B").manifest.unlink()
+    assert RunStore(root).find("@latest").run_id == "A"
