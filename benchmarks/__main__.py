@@ -11,13 +11,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import checkpoints, dqn_speed, logging, overhead, plans, startup, transitions, warm
+from benchmarks import checkpoints, dqn_speed, logging, overhead, plans, startup, stores, transitions, warm
 from benchmarks.reference import reference_python, tianshou_python
 
 _RESULTS = Path(__file__).parent / "results"
 _REPOSITORY = Path(__file__).parent.parent
 _REFERENCE, _TIANSHOU = _REPOSITORY / ".venv-reference", _REPOSITORY / ".venv-tianshou"
-_SECTIONS = ("startup", "checkpoints", "logging", "transitions", "plans", "pairs", "warm", "sb3", "cleanrl", "dqn")
+_SECTIONS = (
+    "startup",
+    "checkpoints",
+    "logging",
+    "transitions",
+    "plans",
+    "stores",
+    "pairs",
+    "warm",
+    "sb3",
+    "cleanrl",
+    "dqn",
+)
 _PACKAGES = ("rlctl", "torch", "gymnasium", "stable-baselines3", "numpy")
 
 
@@ -33,7 +45,7 @@ def main() -> None:
         "--shrink",
         type=int,
         default=1,
-        help="dqn, logging, plans, pairs, warm: divide the budgets, to see quickly that it works",
+        help="dqn, logging, plans, stores, pairs, warm: divide the budgets, to see quickly that it works",
     )
     parser.add_argument("--no-history", action="store_true", help="do not keep the results")
     options = parser.parse_args()
@@ -49,6 +61,7 @@ def main() -> None:
         ("checkpoints", lambda: checkpoints.measure(rounds), checkpoints.report),
         ("transitions", lambda: transitions.measure(rounds), transitions.report),
         ("plans", lambda: plans.measure(rounds, shrink), plans.report),
+        ("stores", lambda: stores.measure(rounds, shrink), stores.report),
         ("pairs", lambda: plans.measure_pairs(rounds, shrink), plans.report_pairs),
         ("warm", lambda: warm.measure(rounds, shrink), warm.report),
     ):
