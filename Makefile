@@ -46,7 +46,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@$(PIP) install --constraint constraints.txt ale-py hatchling hypothesis import-linter interrogate mypy \
 		pytest pytest-timeout pytest-xdist ruff sb3-contrib \
 		imageio imageio-ffmpeg minigrid mujoco pygame-ce box2d onnx onnxruntime onnxscript opencv-python-headless \
-		"minari[hdf5]" mlflow-skinny wandb
+		"minari[hdf5]" mlflow-skinny wandb s3fs "moto[s3]" flask flask-cors
 	@touch $@
 
 demo: $(VENV)/.run

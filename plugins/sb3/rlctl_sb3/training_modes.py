@@ -18,14 +18,14 @@ def switch_modes_quickly() -> None:
     BaseModel.set_training_mode = _set_training_mode  # type: ignore[method-assign]
 
 
-def _set_training_mode(model: BaseModel, mode: bool) -> None:
+def _set_training_mode(self: BaseModel, mode: bool) -> None:
     """Set the mode of a network that SB3 has built to its end; SB3 adds no module to one afterwards."""
-    modules: list[torch.nn.Module] | None = model.__dict__.get(_MODULES)
+    modules: list[torch.nn.Module] | None = self.__dict__.get(_MODULES)
     if modules is None:
         # Of the network itself, so that a copy of it has the copies of these.
-        modules = model.__dict__[_MODULES] = list(model.modules()) if _is_plain(model) else []
+        modules = self.__dict__[_MODULES] = list(self.modules()) if _is_plain(self) else []
     if not modules:
-        _walk_through(model, mode)
+        _walk_through(self, mode)
     for module in modules:
         module.__dict__["training"] = mode
 
