@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.plans import command, own_cpu
+from benchmarks.plans import command, cpu_seconds
 from benchmarks.timing import spread
 from rlctl.runs.directory import create, new_run_id
 from rlctl.runs.files import write_json
@@ -53,9 +53,9 @@ def report(result: dict[str, Any]) -> None:
 
 
 def _rows_cpu(root: Path, runs: int) -> float:
-    used = own_cpu()
+    used = cpu_seconds()
     assert sum(1 for _ in RunStore(root).rows()) == runs
-    return own_cpu() - used
+    return cpu_seconds() - used
 
 
 def _ended_run(root: Path, number: int, run_id: str | None = None) -> None:

@@ -673,6 +673,38 @@ def test_a_run_appears_whole(root: Path) -> None:
     }
 
 
+def test_a_run_is_on_the_disk_before_it_appears(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut a run is there with all of its files or not at all: each is synced, then the names, then it is renamed."""
+    done: list[int | str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def noted_sync(handle: int) -> None:
+        sync(handle)
+        done.append(os.fstat(handle).st_ino)
+
+    def noted_rename(path: Path, target: Path) -> Path:
+        done.append("renamed")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    found = create(root, "A", {"config.json": {"seed": 1}, "manifest.json": {}, "status.json": {"state": "created"}})
+
+    synced = [file.stat().st_ino for file in (found.config, found.manifest, found.status, found.path)]
+    assert done == [*synced, "renamed"]
+
+
+def test_all_may_read_the_files_of_a_run(root: Path) -> None:
+    """Whoever looks into a shared folder of runs reads them, whatever permissions new files have by default."""
+    before = os.umask(0o077)
+    try:
+        found = made(root, "A", {"status": "finished"})
+    finally:
+        os.umask(before)
+
+    assert {oct(file.stat().st_mode & 0o777) for file in (found.config, found.status, found.result)} == {"0o644"}
+
+
 def test_data_that_is_no_json_leaves_no_folder(root: Path) -> None:
     """A creation that fails for whatever reason leaves nothing, not even the runs folder that it made."""
     with pytest.raises(ValueError, match="JSON"):

@@ -44,7 +44,7 @@ def create_run(
     effective = prepared.effective()
     parent = find_parent(prepared, parents or root)
     files = {
-        "manifest.json": {**provenance(hardware()), **host_manifest(prepared, relay or []), "parent": parent},
+        "manifest.json": {**provenance(hardware), **host_manifest(prepared, relay or []), "parent": parent},
         "config.json": {
             "config": effective,
             "origins": origins_of(effective, prepared.merged),

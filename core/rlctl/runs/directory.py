@@ -17,7 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from rlctl.errors import RunDirectoryError
-from rlctl.runs.files import read_json, write_json
+from rlctl.runs.files import read_json, sync_directory, write_json, write_new_json
 from rlctl.runs.lease import FOLDER, Attempts
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -127,14 +127,16 @@ def create(
         made_root = not root.exists()
         if os.path.lexists(final):
             raise RunDirectoryError(f'there is a run "{run_id}" in {root} already.', hint="Choose another --run-id.")
-        (partial / "logs").mkdir(parents=True)
+        partial.mkdir(parents=True)
+        (partial / "logs").mkdir()
         (partial / "backend").mkdir()
         (partial / "logs" / "worker.log").touch()
         (partial / "logs" / _RESERVE).write_bytes(bytes(65_536))
         for name, data in files.items():
-            write_json(partial / name, data)
+            write_new_json(partial / name, data)
         if fill is not None:
             fill(RunDirectory(partial))
+        sync_directory(partial)  # before it is renamed: after a power cut it is there with all of them, or not at all
         partial.rename(final)  # onto an empty directory only: a racing run of the same id fails here
     except OSError as error:
         _forget(partial, root if made_root else None)

@@ -22,6 +22,14 @@ def write_json(path: Path, data: Any, *, durable: bool = True, stage: Path | Non
     write_text(path, _text_of(data), durable=durable, stage=stage)
 
 
+def write_new_json(path: Path, data: Any) -> None:
+    """Write `data` as JSON to a file that is not there yet, and wait for the disk, but not for the file's name.
+
+    For a folder that nobody looks into before it is renamed; `sync_directory` once makes all names in it last.
+    """
+    _fill(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), _text_of(data), durable=True)
+
+
 def link_json(path: Path, data: Any) -> bool:
     """Write `data` as JSON to `path`, whole, if there is no such file; returns whether it was us who made it."""
     temporary = _temporary(path.parent, path.name, _text_of(data), durable=True)
@@ -61,17 +69,22 @@ def _temporary(folder: Path, name: str, text: str, durable: bool) -> Path:
     """Return a file in `folder` with that text."""
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     try:
-        # A lone surrogate (an argument or path that was not UTF-8) becomes its escape, which is legal JSON.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        _fill(handle, text, durable)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return Path(temporary)
+
+
+def _fill(handle: int, text: str, durable: bool) -> None:
+    """Write a text to a file that is open and close it; all may read it then, which a file of `mkstemp` hides from them."""
+    # A lone surrogate (an argument or path that was not UTF-8) becomes its escape, which is legal JSON.
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text)
+        os.fchmod(handle, 0o644)
+        if durable:
+            file.flush()
+            os.fsync(handle)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ _RECORDED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPEN
              "PYTHONHASHSEED", "MUJOCO_GL")  # fmt: skip
 
 
-def provenance(hardware: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a manifest that is the same for all runs of this process."""
+def provenance(hardware: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the part of a manifest that does not depend on the run; `hardware` is asked for its part."""
+    around = _surroundings(hardware, Path.cwd(), int(time.monotonic()))
     return {
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": redacted(sys.argv),
@@ -30,11 +32,19 @@ def provenance(hardware: dict[str, Any]) -> dict[str, Any]:
         "rlctl": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
         "platform": platform.platform(),
-        "hardware": hardware,
-        "packages": installed_packages(),
-        "git": git_state(Path.cwd()),
+        **around,
         "environment": {name: os.environ[name] for name in _RECORDED if name in os.environ},
     }
+
+
+@functools.lru_cache(maxsize=1)
+def _surroundings(hardware: Callable[[], dict[str, Any]], folder: Path, _: int) -> dict[str, Any]:
+    """Return what may change around this process, looked at once in each second: the last argument is its number.
+
+    Hundreds of a plan's runs begin in one. git and nvidia-smi are processes, which cost more than all else of a manifest, and
+    the worker imports the code later than in that second anyway.
+    """
+    return {"hardware": hardware(), "packages": installed_packages(), "git": git_state(folder)}
 
 
 def installed_packages() -> dict[str, str]:

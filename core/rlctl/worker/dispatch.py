@@ -22,12 +22,14 @@ class Dispatcher:
     """
 
     def __init__(self, on_failure: OnFailure) -> None:
-        self._manager: pluggy.PluginManager = new_manager()
+        self._manager: pluggy.PluginManager | None = None
         self._on_failure = on_failure
         self._implementations: dict[str, list[Implementation]] = {}
 
     def register(self, name: str, plugin: object) -> None:
         """Add an object; raises PluginError for a hook that does not exist or takes no such argument."""
+        if self._manager is None:  # not before: it reads all hooks, and most runs of a plan have no object in the host
+            self._manager = new_manager()
         check_hooks(self._manager, plugin, name)
         self._implementations.clear()
 
@@ -60,7 +62,7 @@ class Dispatcher:
     def _of(self, hook: str) -> list[Implementation]:
         known = self._implementations.get(hook)
         if known is None:  # the list is replaced where an object is dropped, never changed: a loop over it goes on
-            found = getattr(self._manager.hook, hook).get_hookimpls()
+            found = [] if self._manager is None else getattr(self._manager.hook, hook).get_hookimpls()
             # In order of registration (a stable sort), but for those that ask to be first or last.
             found = sorted(found, key=lambda impl: impl.trylast - impl.tryfirst)
             known = [(impl.plugin_name, impl.function, tuple(impl.argnames)) for impl in found]
@@ -68,5 +70,6 @@ class Dispatcher:
         return known
 
     def _drop(self, name: str) -> None:
+        assert self._manager is not None, "only what was registered can be dropped"
         self._manager.unregister(name=name)
         self._implementations.clear()
