@@ -17,6 +17,8 @@ PLUGINS := plugins/callbacks plugins/dqn plugins/sb3 plugins/cleanrl plugins/das
 PROJECTS := pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PLUGINS))
 # Many processes that each take all cores slow each other down many times over.
 export OMP_NUM_THREADS ?= 1
+# The tests start thousands of processes; where this is set, each of them compiles all of rlctl again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo      set up, train CleanRL's PPO on CartPole, say where the results are"
