@@ -22,6 +22,8 @@ from rlctl.launch.executor import Demand, Task
 from rlctl.runs.files import append_line, link_json, read_json, write_json
 from rlctl.runs.lease import FOLDER, Attempts, Challenge, lease_seconds, process_name
 
+Command = tuple[Sequence[str], Path]
+"""What an engine is to run, and the log that its output is appended to."""
 _SIGNALS = "signals.jsonl"
 _MAX_LOSSES = 5
 """So many lost machines a task may cost; what kills machines again and again is not to kill all of them."""
@@ -45,6 +47,8 @@ class Placed:
     lost: tuple[int, float] | None = None
     """The attempt that was lost, and when that was seen."""
     replaced: set[int] = field(factory=set)
+    refusal: str | None = None
+    """Why it could not be started, where that was tried after it was submitted."""
 
 
 class DetachedExecutor(ABC):
@@ -94,9 +98,19 @@ class DetachedExecutor(ABC):
 
         Raises OSError when the engine cannot be reached, or could never place it.
         """
-        refusal = self.lacking(task.demand)
+        self._require(task.demand)
+        handle = self._place(task)
+        self._start(handle)
+        return handle
+
+    def _require(self, demand: Demand) -> None:
+        """Raise OSError for a demand that can never be had."""
+        refusal = self.lacking(demand)
         if refusal is not None:
             raise OSError(refusal)
+
+    def _place(self, task: Task) -> Placed:
+        """Let no placement before it train the run of a task from now on, and return a new one, which is not started."""
         place = task.directory / FOLDER if task.directory else task.log.with_name(f"{task.log.name}.{FOLDER}")
         attempts, seconds = Attempts(place.resolve()), lease_seconds()
         folder = attempts.path / f"placement-{secrets.token_hex(8)}"
@@ -114,9 +128,7 @@ class DetachedExecutor(ABC):
             "before": before,
         })  # fmt: skip
         attempts.place(folder.name)
-        handle = Placed(folder, task.log, None, task.demand, Challenge(attempts, seconds), before)
-        self._start(handle)
-        return handle
+        return Placed(folder, task.log, None, task.demand, Challenge(attempts, seconds), before)
 
     def attach(self, directory: Path) -> Placed | None:
         """Return what a process that has left has placed last for this directory; None when it is over, or was to end."""
@@ -156,10 +168,13 @@ class DetachedExecutor(ABC):
         handle.next_look = 0.0
 
     def _start(self, handle: Placed) -> None:
-        name = f"{handle.folder.name}-{secrets.token_hex(4)}"
+        argv, log = self._named(handle, name := f"{handle.folder.name}-{secrets.token_hex(4)}")
+        handle.job = self.start(name, argv, log, handle.demand)
+
+    def _named(self, handle: Placed, name: str) -> Command:
+        """Note by which name the engine is about to know a placement; return its keeper's command, and where its output goes."""
         write_json(handle.folder / "job.json", {"name": name, "at": time.time()})
-        argv = (sys.executable, "-m", self.keeper, str(handle.folder))
-        handle.job = self.start(name, argv, handle.folder / "keeper.log", handle.demand)
+        return (sys.executable, "-m", self.keeper, str(handle.folder)), handle.folder / "keeper.log"
 
     def _mind(self, handle: Placed) -> None:
         """Put the task elsewhere if its machine is lost; do away with one that is to be killed and that nobody runs."""

@@ -71,6 +71,10 @@ def executor_problems(name: str, address: str | None, registry: Registry) -> lis
     return [Problem("address", f'executor "{name}" takes no address.', "Say which: --executor dask.")]
 
 
+class NotStartedError(OSError):
+    """A task that was submitted could not be started after all, as its executor starts several later, in one go."""
+
+
 class Executor(Protocol):
     """Places tasks. `local` is built in; a plugin brings others through `rlctl_executors`."""
 
@@ -78,7 +82,10 @@ class Executor(Protocol):
         """Start the task and return a handle at once. Raises OSError when it cannot be started."""
 
     def poll(self, handle: object) -> int | None:
-        """Return the exit code when the process has ended (negative: the number of the signal), else None."""
+        """Return the exit code when the process has ended (negative: the number of the signal), else None.
+
+        Raises NotStartedError for one that could not be started since it was submitted.
+        """
 
     def cancel(self, handle: object, signal_number: int) -> None:
         """Send a signal to the process only: it ends what it has started itself."""

@@ -15,7 +15,7 @@ import attrs
 
 from rlctl.errors import ExitCode
 from rlctl.events import Failure, Progress, Result, RunInfo
-from rlctl.launch.executor import Executor, Task
+from rlctl.launch.executor import Executor, NotStartedError, Task
 from rlctl.launch.mirroring import Mirroring
 from rlctl.runs.directory import RunDirectory, files_of
 from rlctl.runs.files import LineReader, read_json, write_json
@@ -118,8 +118,11 @@ class Supervisor:
         return self._end(self._lost(f"the worker process could not be started: {error}", None))
 
     def look(self) -> int | None:
-        """Pass on what is new; return the exit code when the process has ended, else None. Kills it when its grace is over."""
-        code = self.executor.poll(self._handle)
+        """Pass on what is new; return the exit code when the process has ended, else None. Kills it when its grace is over.
+
+        Raises NotStartedError for a task that could not be started since.
+        """
+        code = self._polled()
         if self.relayed:
             self._relay.replay()
         self._tell_progress()
@@ -136,6 +139,14 @@ class Supervisor:
             self.report(f"the worker did not end within {self.grace:g} s and is killed")
             self.executor.kill(self._handle)
         return None
+
+    def _polled(self) -> int | None:
+        try:
+            return self.executor.poll(self._handle)
+        except NotStartedError:
+            if self.mirror is not None:
+                self.mirror.give_up("it could not be started")
+            raise
 
     def interrupt(self, number: int) -> None:
         """Pass a signal on to the worker, so that it stops; the second one kills it."""

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 
 from rlctl.errors import RlctlError
 from rlctl.events import Result
-from rlctl.launch.executor import Demand
+from rlctl.launch.executor import Demand, NotStartedError
 from rlctl.launch.supervise import Interruptions
 from rlctl.plans.model import Member
 from rlctl.plans.outcome import Ended, Follower, Outcome
@@ -68,6 +68,8 @@ class PlanHost:
     display: Display | None = None
     wait: Callable[[float], None] = time.sleep
     """Waits so many seconds at most, until it may be worth to look again."""
+    hand_over: Callable[[], None] = lambda: None
+    """Is called when all that may begin at the moment was begun."""
     _ended: dict[str, Ended] = field(factory=dict)
     _settling: list[Follower] = field(factory=list)
     """Those that have ended, and are still being mirrored: the plan goes on meanwhile, and waits for them at its end."""
@@ -99,6 +101,7 @@ class PlanHost:
                 while not self._stopping and (found := schedule.next()) is not None:
                     moved = True
                     self._start(schedule, *found)
+                self.hand_over()
                 self._settle()
                 if not self._active and not self._settling and not moved:
                     break
@@ -119,8 +122,7 @@ class PlanHost:
         try:
             follower = self.begin(member, share)
         except (RlctlError, OSError) as error:
-            schedule.give_back(share)
-            self._take(schedule, member, Ended("failed", f"could not be started: {error}"))
+            self._not_started(schedule, member, share, error)
             return
         if follower is None:
             self.report(f"{member.id}: another process still trains it; waiting for its end")
@@ -129,6 +131,10 @@ class PlanHost:
         limit = member.template.time_limit
         deadline = None if limit is None else time.monotonic() + limit
         self._active.append(_Active(member, share, follower, deadline))
+
+    def _not_started(self, schedule: Schedule, member: Member, share: Share, error: Exception) -> None:
+        schedule.give_back(share)
+        self._take(schedule, member, Ended("failed", f"could not be started: {error}"))
 
     def _look(self, schedule: Schedule) -> bool:
         """Look at all that goes on; return whether something has ended."""
@@ -146,7 +152,11 @@ class PlanHost:
                 elif not self._stopping:
                     schedule.again(active.member.id)
                 continue
-            code = follower.look()
+            try:
+                code = follower.look()
+            except NotStartedError as error:
+                self._not_started(schedule, active.member, active.share, error)
+                continue
             if code is None:
                 self._mind_the_time(active)
                 still.append(active)

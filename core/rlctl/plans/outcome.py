@@ -18,7 +18,7 @@ class Follower(Protocol):
     directory: RunDirectory
 
     def look(self) -> int | None:
-        """Return the exit code when it has ended, else None."""
+        """Return the exit code when it has ended, else None. Raises NotStartedError when it could not be started since."""
 
     def interrupt(self, number: int) -> None:
         """Stop it; the second time kill it."""

@@ -91,7 +91,7 @@ def run_plan(
         store.look_again()
         host = PlanHost(
             store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again,
-            display=display, wait=ready.starter.warm.wait,
+            display=display, wait=ready.starter.warm.wait, hand_over=ready.starter.executors.hand_over,
         )  # fmt: skip
         try:
             return host.run()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rlctl.api import supervise
 from rlctl.compatibility import EnvFacts
@@ -20,11 +20,12 @@ from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
 from rlctl.launch.detached import DetachedExecutor
 from rlctl.launch.executor import Executor, Task
+from rlctl.launch.gathering import Executors
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, placing_layers, prepare
 from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import Resumption, find_resumption, reopen, require_resumable
-from rlctl.launch.start import THREAD_VARIABLES, create_run, make_executor, task_for
+from rlctl.launch.start import THREAD_VARIABLES, create_run, task_for
 from rlctl.launch.supervise import Supervisor
 from rlctl.launch.warm import WarmExecutor
 from rlctl.plans.model import Member
@@ -72,6 +73,8 @@ class Starter:
     probe: Probe = field(factory=probe_once)
     warm: WarmExecutor = field(factory=WarmExecutor)
     """Places runs on this machine."""
+    executors: Executors = field(default=Factory(lambda self: Executors(self.registry), takes_self=True))
+    """Place all else; what is begun may wait for their `hand_over`."""
     _declared: set[str] = field(factory=set)
     _runs_of: Counter[Any] | None = None
 
@@ -182,9 +185,10 @@ class Starter:
         task = task_for(supervisor.directory, prepared.effective())
         return supervisor, attrs.evolve(task, warm_up=warm_up(prepared, self._count(member)))
 
-    def _executor_of(self, prepared: Prepared) -> Executor | None:
-        assert prepared.config is not None
-        return self.warm if prepared.config.executor == "local" else None
+    def _executor_of(self, prepared: Prepared) -> Executor:
+        config = prepared.config
+        assert config is not None
+        return self.warm if config.executor == "local" else self.executors.of(config.executor, config.address)
 
     def _count(self, member: Member) -> int:
         if self._runs_of is None:
@@ -243,7 +247,7 @@ class Starter:
             total_timesteps=None, total_episodes=None,
         )  # fmt: skip
         name, address = self.placing_of(member)
-        executor = make_executor(name, self.registry, address)
+        executor = self.executors.of(name, address)
         return Supervisor(directory, info, executor, Dispatcher(_raise), say, grace=_GRACE)
 
     def _evaluation(self, member: Member) -> dict[str, Any]:

@@ -1,26 +1,31 @@
-"""The executor: each run is a job of its own, and Slurm's states say what becomes of it."""
+"""The executor: each run is a job, or a task of an array, and Slurm's states say what becomes of it."""
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlctl.errors import NotAvailableError, UsageError
-from rlctl.launch.detached import DetachedExecutor
+from rlctl.launch.detached import Command
 from rlctl.launch.executor import Demand
+from rlctl.launch.gathering import GatheringExecutor
 from rlctl_slurm.commands import ask, refusal
 from rlctl_slurm.options import sbatch_options
-from rlctl_slurm.queue import Job, Queue, entries
+from rlctl_slurm.queue import JOB_VARIABLE, Job, Queue, entries
 
 _SAVING_SECONDS = 60
 """How long before the end of a job's time its run is told to save."""
 _PRESENCE_SECONDS = 15.0
 _SPARE_MINUTES = 10
 """For a training of known duration: to start, to evaluate, to save."""
+_LARGEST_ARRAY = 1000
+"""Its script has a line for each task, and Slurm takes no script of more than 4 MB by default."""
+_ARRAY_LIMITS = re.compile(r"(?:MaxArraySize\s*=\s*|max_array_tasks=)(\d+)")
 _OVER = {
     "BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT",
 }  # fmt: skip
@@ -34,7 +39,7 @@ _NEVER = {
 """Reasons for which a job stays in the queue for ever."""
 
 
-class SlurmExecutor(DetachedExecutor):
+class SlurmExecutor(GatheringExecutor):
     """Places runs as jobs of the cluster that Slurm's programs on this machine talk to."""
 
     keeper = "rlctl_slurm.node"
@@ -50,17 +55,41 @@ class SlurmExecutor(DetachedExecutor):
 
     def start(self, name: str, argv: Sequence[str], log: Path, demand: Demand) -> Any:
         """Submit a job that runs the command, and that Slurm may put back into its queue."""
+        script = f'#!/bin/sh\nexport {JOB_VARIABLE}="$SLURM_JOB_ID"\nexec {shlex.join(argv)}\n'
         output = str(log).replace("%", "%%")
-        script = f"#!/bin/sh\nexec {shlex.join(argv)}\n"
-        said = ask(
-            "sbatch", "--parsable", f"--job-name={name}", f"--output={output}", *self._arguments(demand), script=script
-        )
-        return Job(said.strip().partition(";")[0])
+        return Job(self._submit([f"--job-name={name}", f"--output={output}"], demand, script))
+
+    def at_once(self) -> int:
+        """Return how many tasks an array may have here."""
+        limits = [int(found) for found in _ARRAY_LIMITS.findall(ask("scontrol", "show", "config"))]
+        return max(1, min([*limits, _LARGEST_ARRAY]))
+
+    def start_several(self, name: str, commands: Sequence[Command], demand: Demand) -> list[Any]:
+        """Submit one array, whose tasks Slurm calls NUMBER_INDEX, and each of which it may put back into its queue by itself."""
+        cases = [
+            f"{index}) exec {shlex.join(argv)} >>{shlex.quote(str(log))} 2>&1 ;;"
+            for index, (argv, log) in enumerate(commands)
+        ]
+        variable = f'export {JOB_VARIABLE}="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"'
+        script = "\n".join(["#!/bin/sh", variable, 'case "$SLURM_ARRAY_TASK_ID" in', *cases, "esac", ""])
+        options = [f"--job-name={name}", f"--array=0-{len(commands) - 1}", "--output=/dev/null"]
+        number = self._submit(options, demand, script)
+        return [Job(f"{number}_{index}") for index in range(len(commands))]
+
+    def _submit(self, options: Sequence[str], demand: Demand, script: str) -> str:
+        """Return the number that Slurm gives to the job, or to the array."""
+        said = ask("sbatch", "--parsable", *options, *self._arguments(demand), script=script)
+        return said.strip().partition(";")[0]
 
     def find(self, name: str) -> Any | None:
-        """Return the job of this name, which Slurm knows for some minutes longer than it lives."""
-        found = [entry for entry in entries(f"--name={name}") if entry.state not in _OVER]
-        return Job(found[0].number) if found else None
+        """Return the job of this name, which Slurm knows for some minutes longer than it lives.
+
+        All tasks of an array have its name, which our own names for them have before the `_`.
+        """
+        of_slurm, _, index = name.partition("_")
+        found = [entry.number for entry in entries(f"--name={of_slurm}") if entry.state not in _OVER]
+        numbers = [number for number in found if number.partition("_")[2] == index]
+        return Job(numbers[0]) if numbers else None
 
     def given_up(self, job: Any) -> str | None:
         """Return in which state Slurm will not run the job any more."""
@@ -72,10 +101,11 @@ class SlurmExecutor(DetachedExecutor):
     def withdrawn(self, job: Any) -> str | None:
         """Return that somebody has cancelled the job, or why Slurm lets it wait for ever."""
         entry = _queue().entry(job)
+        is_cancelled = _queue().was_taken_out(job) if entry is None else entry.state == "CANCELLED"
+        if is_cancelled:
+            return f"job {job.number} was cancelled in Slurm"
         if entry is None:
             return None
-        if entry.state == "CANCELLED":
-            return f"job {job.number} was cancelled in Slurm"
         if entry.state == "PENDING" and entry.reason in _NEVER:
             return f"Slurm will never start job {job.number}: {entry.reason}"
         return None

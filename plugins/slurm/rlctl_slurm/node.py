@@ -15,17 +15,19 @@ from rlctl.launch.keeper import keep
 from rlctl.runs.checkpoints import CheckpointFolder
 from rlctl.runs.files import read_json
 from rlctl_slurm.commands import refusal
+from rlctl_slurm.queue import JOB_VARIABLE
 
 
 def main(folder: Path) -> int:
     """Keep the placement, and requeue the job that was told by SIGUSR1 that its time is nearly up.
 
     Only if its run has got further: one whose time does not suffice for a step would go round for ever.
+    SLURM_JOB_ID does not do for an array's last task: it has the number of the array there, all tasks of which it would mean.
     """
     before = _saved(folder)
     code, told = keep(folder)
     if code == ExitCode.STOPPED and told == signal.SIGUSR1 and _saved(folder) > before:
-        said = refusal("scontrol", "requeue", os.environ["SLURM_JOB_ID"])
+        said = refusal("scontrol", "requeue", os.environ[JOB_VARIABLE])
         if said is not None:
             print(f"rlctl: the job cannot be requeued: {said}", file=sys.stderr)
     return code

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from rlctl.errors import ConfigError, Problem
 from rlctl.launch.executor import Demand
+from rlctl.launch.gathering import Executors
 from rlctl.launch.prepare import Prepared
 from rlctl.launch.warm import WarmExecutor
 from rlctl.parameters import Parameter
@@ -47,6 +48,7 @@ class Ready:
     probe: Any
     demand: Demand
     warm: WarmExecutor = field(factory=WarmExecutor)
+    executors: Executors = field(default=Factory(lambda self: Executors(self.registry), takes_self=True))
 
     def slots(self) -> Slots:
         """Return what this machine has to give."""
@@ -55,7 +57,14 @@ class Ready:
     def starter(self, store: PlanStore) -> Starter:
         """Return who begins the runs of a trial; environments are looked at once for all of them."""
         return Starter(
-            store, self.registry, self.report, self.placing.executor, self.placing.address, self.probe, self.warm
+            store,
+            self.registry,
+            self.report,
+            self.placing.executor,
+            self.placing.address,
+            self.probe,
+            self.warm,
+            self.executors,
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from rlctl.errors import ConfigError, RlctlError
-from rlctl.launch.executor import Demand
+from rlctl.launch.executor import Demand, NotStartedError
 from rlctl.launch.supervise import Interruptions, Supervisor
 from rlctl.plans.checks import demands_of
 from rlctl.plans.expansion import expand
@@ -93,6 +93,8 @@ class SweepHost:
                     self._stop(number)
                 moved = [self._look(going) for going in list(self._going)]
                 begun = not self._stopping and self._begin_next()
+                if not begun:
+                    self.ready.executors.hand_over()
                 self._settling = [follower for follower in self._settling if follower.settled() is None]
                 if not begun and not self._settling and not any(going.runs for going in self._going):
                     break
@@ -161,7 +163,7 @@ class SweepHost:
             follower = going.starter.begin(member, share)
         except (RlctlError, OSError) as error:
             self.slots.give_back(share)
-            self._end(going, "FAIL", None, f"could not be started: {error}")
+            self._not_started(going, error)
             return
         if follower is None:
             self.ready.report(f"{member.id}: another process still trains it; waiting for its end")
@@ -191,7 +193,12 @@ class SweepHost:
             if going.store.standing(run.member).state in ("stopped", "pending"):
                 going.waiting.insert(0, run.member)  # its host was killed, and it has saved and ended
         else:
-            code = run.follower.look()
+            try:
+                code = run.follower.look()
+            except NotStartedError as error:
+                self.slots.give_back(run.share)
+                self._not_started(going, error)
+                return True
             if code is None:
                 return False
             result = run.follower.end(code)
@@ -199,6 +206,10 @@ class SweepHost:
             going.cut_off |= result.status == "stopped"
         self.slots.give_back(run.share)
         return True
+
+    def _not_started(self, going: _Going, error: Exception) -> None:
+        if not going.over:  # by another one of its runs
+            self._end(going, "FAIL", None, f"could not be started: {error}")
 
     def _curves(self, going: _Going) -> list[Curve]:
         """Return the evaluations of those seeds that were begun, up to the first that was not."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlctl import ExecutorDescriptor, hookimpl
-from rlctl.launch.detached import DetachedExecutor
+from rlctl.launch.detached import Command, DetachedExecutor
 from rlctl.launch.executor import Demand
+from rlctl.launch.gathering import GatheringExecutor
 
 
 class ToyEngine(DetachedExecutor):
@@ -37,7 +38,26 @@ class ToyEngine(DetachedExecutor):
         return "this engine has no GPU" if demand.gpus else None
 
 
+class ToyArrays(ToyEngine, GatheringExecutor):
+    """Starts three at once at most; a file `refuses` in its folder lets it start nothing."""
+
+    def start(self, name: str, argv: Sequence[str], log: Path, demand: Demand) -> Path:
+        if (self._folder / "refuses").exists():
+            raise OSError("this engine refuses")
+        return super().start(name, argv, log, demand)
+
+    def at_once(self) -> int:
+        return 3
+
+    def start_several(self, name: str, commands: Sequence[Command], demand: Demand) -> list[Path]:
+        with (self._folder / "arrays").open("a") as file:
+            file.write(f"{len(commands)} with {demand.cpus}\n")
+        return [self.start(f"{name}_{index}", *command, demand) for index, command in enumerate(commands)]
+
+
 @hookimpl
 def rlctl_executors() -> list[ExecutorDescriptor]:
-    factory = "toy_engine:ToyEngine"
-    return [ExecutorDescriptor(name="engine", summary="for tests", factory=factory, takes_address=True)]
+    return [
+        ExecutorDescriptor(name=name, summary="for tests", factory=f"toy_engine:{factory}", takes_address=True)
+        for name, factory in (("engine", "ToyEngine"), ("arrays", "ToyArrays"))
+    ]

@@ -34,6 +34,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0
+MaxArraySize=5
 SlurmdParameters=config_overrides
 ReturnToService=2
 SlurmdTimeout=10

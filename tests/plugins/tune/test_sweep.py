@@ -291,3 +291,14 @@ def test_a_sweep_needs_evaluations_and_bounds_that_say_what_they_mean(
     short = fast_cli("sweep", "run", path, "--dry-run")
     assert "resources.gpus: it needs 1000, there are" in short.err
     assert not (tmp_path / "sweeps").exists()
+
+
+def test_what_begins_in_one_turn_is_handed_over_together(cli: Cli, site: Site) -> None:
+    """An engine that starts several at once is given the first three runs so; the sweep is none the wiser."""
+    site("toy_worker", "toy_engine")
+    engine = cli.folder / "engine"  # type: ignore[attr-defined]
+    engine.mkdir()
+    write(cli.folder, BANDIT)  # type: ignore[attr-defined]
+    outcome = cli("sweep", "run", "s.yaml", "-j", 3, "--executor", "arrays", "--address", engine)
+    assert outcome.code == 0, outcome.err
+    assert (engine / "arrays").read_text().startswith("3 with 1\n")
