@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -11,21 +11,25 @@ from attrs import frozen
 from rlctl.config.layers import Layer
 from rlctl.config.schema import RunConfig, to_tree
 from rlctl.descriptors import resolve
-from rlctl.errors import ExitCode, RlctlError
+from rlctl.errors import ExitCode, RlctlError, UsageError
 from rlctl.evaluations import Evaluation, evaluations_of
 from rlctl.events import Episode, Metrics, Result, RunInfo, episodes_of
+from rlctl.launch.detached import DetachedExecutor
 from rlctl.launch.executor import Executor
 from rlctl.launch.mirroring import Mirroring
 from rlctl.launch.parent import check_parent
 from rlctl.launch.prepare import Prepared, placing_layers, prepare
+from rlctl.launch.probe import Probe, probe_configured
 from rlctl.launch.resume import find_resumption, reopen, require_resumable
 from rlctl.launch.start import create_run, host_callbacks, make_executor, task_for
-from rlctl.launch.supervise import Supervisor
+from rlctl.launch.supervise import Supervisor, result_of
 from rlctl.plugins import Registry, discover
-from rlctl.runs.directory import RunDirectory
-from rlctl.runs.files import read_lines
+from rlctl.runs.directory import RunDirectory, state_of
+from rlctl.runs.files import read_json, read_lines
+from rlctl.runs.lease import FOLDER
 from rlctl.runs.store import RunStore, default_root
 from rlctl.worker.dispatch import Dispatcher
+from rlctl.worker.making import run_info
 from rlctl.worker.relay import wanted_by
 
 Report = Callable[[str], None]
@@ -123,6 +127,67 @@ def resume(
         report=report,
         announce=announce,
     )
+
+
+def attach(
+    reference: str | Path,
+    *,
+    runs_dir: str | Path | None = None,
+    report: Report | None = None,
+    announce: Callable[[RunInfo], None] = lambda _: None,
+) -> RunResult:
+    """Follow a run that goes on in an engine, and whose command has left, to its end, as that command would have done.
+
+    One that is over is returned as it has ended. Raises UsageError for one that cannot be followed.
+    """
+    report = report or _to_stderr
+    directory = RunStore(Path(runs_dir or default_root())).find(str(reference))
+    ended = result_of(directory)
+    if ended is not None:
+        return RunResult(run_info(directory, (read_json(directory.config) or {}).get("config") or {}), ended)
+    if not (directory.path / FOLDER).exists():
+        raise _not_followed(directory, "no engine was given it")
+    found = follow_again(directory, discover(), report)
+    if found is None:
+        raise _not_followed(directory, "it was taken from its engine, or told to end")
+    supervisor, handle = found
+    announce(supervisor.info)
+    result = supervisor.run_on(handle)
+    return RunResult(supervisor.info, result, supervisor.settled() is True)
+
+
+def _not_followed(directory: RunDirectory, why: str) -> UsageError:
+    name, state = directory.run_id, state_of(directory)
+    if state not in ("created", "running"):
+        return UsageError(f"run {name} is {state}: {why}.", hint=f"Go on with it: rlctl resume {name}")
+    hint = f"See how it goes: rlctl runs tail {name}. Stop it: rlctl runs stop {name}"
+    return UsageError(f"run {name} is {state}, and cannot be followed by a second command: {why}.", hint=hint)
+
+
+def follow_again(
+    directory: RunDirectory,
+    registry: Registry,
+    report: Report,
+    *,
+    placing: Sequence[Layer] = (),
+    probe: Probe = probe_configured,
+) -> tuple[Supervisor, object] | None:
+    """Return who follows a run that an engine was given, and as what the engine has it; None when the engine is not to have it.
+
+    `placing` says where that engine is now, if not where the run's own configuration says.
+    """
+    layer = Layer(f"run {directory.run_id}", (read_json(directory.config) or {}).get("config") or {})
+    prepared = prepare([layer, *placing], registry, report, probe)
+    prepared.require_sound()
+    info = run_info(directory, prepared.effective())
+    return following(supervise(prepared, registry, lambda _: info, report=report))
+
+
+def following(supervisor: Supervisor) -> tuple[Supervisor, object] | None:
+    """Return a supervisor with what the engine has of its directory already; None when the engine is not to have it."""
+    executor = supervisor.executor
+    handle = executor.attach(supervisor.directory.path) if isinstance(executor, DetachedExecutor) else None
+    return None if handle is None else (supervisor, handle)
 
 
 def start(

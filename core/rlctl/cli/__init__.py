@@ -18,6 +18,7 @@ from rlctl.errors import ConfigError, ExitCode, RlctlError, did_you_mean
 _COMMANDS = {
     "run": ("rlctl.cli.run:run", "Train: a worker, a configuration file, or both."),
     "resume": ("rlctl.cli.resume:resume", "Go on with a run that was stopped or killed, or further."),
+    "attach": ("rlctl.cli.attach:attach", "Follow again what an engine goes on with, a run or a plan."),
     "plan": ("rlctl.cli.plan:plan", "Run many: several algorithms and seeds, evaluated and compared."),
     "scripts": ("rlctl.cli.scripts:scripts", "Run shell scripts of several trainings, and find their runs again."),
     "evaluate": ("rlctl.cli.evaluate:evaluate", "Measure the policy of a run, or of a library's own file."),

@@ -130,7 +130,7 @@ def run(
     Exit codes: 0 all finished, 1 a member failed, 75 stopped: `rlctl plan resume` goes on.
     """
     root = runs_dir or default_root()
-    return _run(source_of(reference, root), placing, keep_going, runs_dir, as_json, dry_run=dry_run)
+    return run_source(source_of(reference, root), placing, keep_going, runs_dir, as_json, dry_run=dry_run)
 
 
 @plan.command("resume")
@@ -139,7 +139,7 @@ def run(
 def resume(reference: str, keep_going: bool, runs_dir: Path | None, as_json: bool, **placing: Any) -> int:
     """Go on with a plan that was stopped or killed: runs from their checkpoints, exactly."""
     root = runs_dir or default_root()
-    return _run(source_of(reference, root), placing, keep_going, runs_dir, as_json)
+    return run_source(source_of(reference, root), placing, keep_going, runs_dir, as_json)
 
 
 @plan.command("retry")
@@ -157,7 +157,7 @@ def retry(
     if failed == bool(members):
         raise UsageError("say either --failed or which members.")
     root = runs_dir or default_root()
-    return _run(source_of(reference, root), placing, keep_going, runs_dir, as_json, retried=members)
+    return run_source(source_of(reference, root), placing, keep_going, runs_dir, as_json, retried=members)
 
 
 @plan.command("status")
@@ -173,10 +173,11 @@ def status(reference: str, everything: bool, runs_dir: Path | None, as_json: boo
     show_members(open_plan(source_of(reference, root), root), as_json, everything=everything)
 
 
-def _run(
+def run_source(
     source: Source, placing: dict[str, Any], keep_going: bool, runs_dir: Path | None, as_json: bool, *,
     dry_run: bool = False, retried: tuple[str, ...] | None = None,
 ) -> int:  # fmt: skip
+    """Run what is not finished of a plan, and show how it went; `placing` are the fields of `Placing`."""
     from rlctl.cli._live import live_table
     from rlctl.plans.running import Placing, failed_members, make_ready, run_plan
 

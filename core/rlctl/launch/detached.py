@@ -6,6 +6,7 @@ are files below its directory, which the machines share. So the process that has
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import time
@@ -17,13 +18,15 @@ from typing import Any, ClassVar
 import attrs
 from attrs import define, field
 
-from rlctl.errors import ExitCode
+from rlctl.errors import ExitCode, UsageError
 from rlctl.launch.executor import Demand, Task
+from rlctl.runs.directory import host_name, is_alive, process_identity
 from rlctl.runs.files import append_line, link_json, read_json, write_json
 from rlctl.runs.lease import FOLDER, Attempts, Challenge, lease_seconds, process_name
 
 Command = tuple[Sequence[str], Path]
 """What an engine is to run, and the log that its output is appended to."""
+_FOLLOWER = "follower.json"
 _SIGNALS = "signals.jsonl"
 _MAX_LOSSES = 5
 """So many lost machines a task may cost; what kills machines again and again is not to kill all of them."""
@@ -128,15 +131,21 @@ class DetachedExecutor(ABC):
             "before": before,
         })  # fmt: skip
         attempts.place(folder.name)
+        _note_follower(attempts)
         return Placed(folder, task.log, None, task.demand, Challenge(attempts, seconds), before)
 
     def attach(self, directory: Path) -> Placed | None:
-        """Return what a process that has left has placed last for this directory; None when it is over, or was to end."""
+        """Return what a process that has left has placed last for this directory; None when it is over, or was to end.
+
+        Raises UsageError while that process, or another one of this machine, still follows it: after a loss both would place it.
+        """
         attempts = Attempts((directory / FOLDER).resolve())
         folder = attempts.placement()
         task = read_json(folder / "task.json") if folder is not None else None
         if folder is None or task is None or any((folder / name).exists() for name in ("exit.json", "kill", _SIGNALS)):
             return None
+        _require_unfollowed(attempts)
+        _note_follower(attempts)
         name = (read_json(folder / "job.json") or {}).get("name")
         job = self.find(name) if name is not None else None
         challenge = Challenge(attempts, float(task["lease_seconds"]))
@@ -240,3 +249,16 @@ class DetachedExecutor(ABC):
     def _say(self, handle: Placed, line: str) -> None:
         with handle.log.open("ab") as log:
             log.write(f"rlctl: {line}\n".encode())
+
+
+def _note_follower(attempts: Attempts) -> None:
+    write_json(attempts.path / _FOLLOWER, {"host": host_name(), **process_identity()}, durable=False)
+
+
+def _require_unfollowed(attempts: Attempts) -> None:
+    other = read_json(attempts.path / _FOLLOWER) or {}
+    if other.get("host") == host_name() and other["pid"] != os.getpid() and is_alive(other):
+        name = attempts.path.parent.name
+        raise UsageError(
+            f"{name} is followed by process {other['pid']} already.", hint=f"See how it goes: rlctl runs tail {name}"
+        )

@@ -155,6 +155,8 @@ def reopen(resumption: Resumption, prepared: Prepared, relay: list[str], report:
 def _require_ended(directory: RunDirectory) -> None:
     if state_of(directory) in ("created", "running"):
         hint = f"Stop it first: rlctl runs stop {directory.run_id}"
+        if (directory.path / FOLDER).exists():
+            hint += f". Or follow it: rlctl attach {directory.run_id}"
         raise UsageError(f"run {directory.run_id} is still running.", hint=hint)
 
 

@@ -82,15 +82,25 @@ class Supervisor:
                 self.begin(task)
             except OSError as error:
                 return self.not_started(error)
-            while (code := self.look()) is None:
-                if len(interruptions.received) > len(self._received):
-                    self.interrupt(interruptions.received[len(self._received)])
-                time.sleep(_POLL_SECONDS)
-            result, signals = self.end(code), len(interruptions.received)
-            while self.settled() is None:
-                if len(interruptions.received) > signals:
-                    self.abandon()
-                time.sleep(_POLL_SECONDS)
+            return self._to_its_end(interruptions)
+
+    def run_on(self, handle: object) -> Result:
+        """Do as `run` does for a task that another process has placed, which has left."""
+        interruptions = Interruptions()
+        with interruptions.caught():
+            self.follow(handle)
+            return self._to_its_end(interruptions)
+
+    def _to_its_end(self, interruptions: Interruptions) -> Result:
+        while (code := self.look()) is None:
+            if len(interruptions.received) > len(self._received):
+                self.interrupt(interruptions.received[len(self._received)])
+            time.sleep(_POLL_SECONDS)
+        result, signals = self.end(code), len(interruptions.received)
+        while self.settled() is None:
+            if len(interruptions.received) > signals:
+                self.abandon()
+            time.sleep(_POLL_SECONDS)
         return result
 
     def begin(self, task: Task) -> None:
@@ -200,10 +210,9 @@ class Supervisor:
     # ---- the end ---------------------------------------------------------------------------------------------------
 
     def _result(self, code: int, received: list[int]) -> Result:
-        data = read_json(self.directory.result)
-        if data is not None:
-            failure = data.pop("failure", None)
-            return Result(**data, failure=Failure(**failure) if failure else None)
+        written = result_of(self.directory)
+        if written is not None:
+            return written
         name = signal.Signals(-code).name if code < 0 else None
         if received or self.directory.stop_request.exists():
             # An interpreter that is interrupted while it starts ends with code 1, not with the signal.
@@ -260,3 +269,12 @@ class Supervisor:
 
     def _complain(self, error: OSError) -> None:
         self.report(f"the outcome could not be written to {self.directory.path}: {error.strerror or error}")
+
+
+def result_of(directory: RunDirectory) -> Result | None:
+    """Return how a run has ended; None for one that has not."""
+    data = read_json(directory.result)
+    if data is None:
+        return None
+    failure = data.pop("failure", None)
+    return Result(**data, failure=Failure(**failure) if failure else None)

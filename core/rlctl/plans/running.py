@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import attrs
 from attrs import frozen
 
 from rlctl.errors import ConfigError, UsageError, did_you_mean
@@ -44,6 +45,7 @@ class Ready:
 
     source: Source
     store: PlanStore
+    placing: Placing
     slots: Slots
     demands: dict[str, Demand]
     starter: Starter
@@ -62,7 +64,7 @@ def make_ready(source: Source, runs_root: Path, placing: Placing, report: Report
         problems += pinning_problems(starter, open_members)
     if problems:
         raise ConfigError(problems)
-    return Ready(source, store, slots, demands, starter)
+    return Ready(source, store, placing, slots, demands, starter)
 
 
 def jobs_of(placing: Placing, registry: Registry) -> int | None:
@@ -87,7 +89,7 @@ def run_plan(
     """Run what is not finished of a plan. Raises UsageError while another process runs it."""
     store = ready.store
     with store.locked():
-        store.save(ready.source, redacted(sys.argv))
+        store.save(ready.source, redacted(sys.argv), attrs.asdict(ready.placing))
         store.look_again()
         host = PlanHost(
             store, ready.starter.begin, ready.demands, ready.slots, report, keep_going=keep_going, again=again,

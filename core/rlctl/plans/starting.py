@@ -11,14 +11,13 @@ from typing import Any
 import attrs
 from attrs import Factory, define, field
 
-from rlctl.api import supervise
+from rlctl.api import follow_again, following, supervise
 from rlctl.compatibility import EnvFacts
 from rlctl.config.layers import Layer
 from rlctl.config.schema import EnvConfig
 from rlctl.descriptors import Resume
 from rlctl.errors import CheckpointError
 from rlctl.events import RunInfo
-from rlctl.launch.detached import DetachedExecutor
 from rlctl.launch.executor import Executor, Task
 from rlctl.launch.gathering import Executors
 from rlctl.launch.parent import check_parent
@@ -39,7 +38,6 @@ from rlctl.runs.directory import RunDirectory, create, process_identity
 from rlctl.runs.files import read_json
 from rlctl.runs.lease import FOLDER, Attempts
 from rlctl.worker.dispatch import Dispatcher
-from rlctl.worker.making import run_info
 from rlctl.worker.status import initial_status
 
 Report = Callable[[str], None]
@@ -135,18 +133,13 @@ class Starter:
         if directory is None or directory.result.exists() or not (directory.path / FOLDER).exists():
             return None
         if member.kind == "run":
-            layer = Layer(f"run {directory.run_id}", (read_json(directory.config) or {}).get("config") or {})
-            prepared = self._prepare([layer])
-            prepared.require_sound()
-            info = run_info(directory, prepared.effective())
-            supervisor = supervise(prepared, self.registry, lambda _: info, report=say)
+            placing = placing_layers(self.executor, self.address)
+            found = follow_again(directory, self.registry, say, placing=placing, probe=self.probe)
         else:
-            supervisor = self._follower_of_task(member, directory, say)
-        if not isinstance(supervisor.executor, DetachedExecutor):
+            found = following(self._follower_of_task(member, directory, say))
+        if found is None:
             return None
-        handle = supervisor.executor.attach(directory.path)
-        if handle is None:
-            return None
+        supervisor, handle = found
         supervisor.follow(handle)
         return supervisor
 

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +100,8 @@ class PlanStore:
         """Remember a directory that was made since."""
         self._names.setdefault(self.root_of(member), set()).add(directory.path.name)
 
-    def save(self, source: Source, command: list[str]) -> None:
-        """Keep the plan with its expansion; one of the same id that it replaces is kept, too."""
+    def save(self, source: Source, command: list[str], placing: Mapping[str, Any]) -> None:
+        """Keep the plan with its expansion, and by which options it is placed; one of the same id that it replaces is kept, too."""
         try:
             (self.path / "tasks").mkdir(parents=True, exist_ok=True)
             before = read_json(self.path / "plan.json")
@@ -115,6 +115,7 @@ class PlanStore:
                 "fingerprint": self.plan.fingerprint,
                 "saved_at": time.time(),
                 "command": command,
+                "placing": dict(placing),
                 "runs_dir": str(self.runs_root.resolve()),
                 "tree": source.tree,
                 "origins": source.origins,
@@ -180,6 +181,11 @@ def saved_source(reference: str, runs_root: Path) -> Source:
     if data.get("format", 0) > FORMAT:
         raise UsageError(f"plan {reference} was written by a newer rlctl: upgrade this one.")
     return Source(data["id"], data["tree"], data["origins"])
+
+
+def saved_placing(reference: str, runs_root: Path) -> dict[str, Any]:
+    """Return by which options a plan was placed when it was last started; none for one that kept none."""
+    return (read_json(plans_root(runs_root) / reference / "plan.json") or {}).get("placing") or {}
 
 
 def open_plan(source: Source, runs_root: Path) -> PlanStore:

@@ -202,6 +202,21 @@ def test_a_run_goes_on_elsewhere_without_its_client_when_its_node_is_lost(traini
 
 
 @pytest.mark.slow
+def test_a_run_is_followed_again_by_attach(training, slurm, cli):
+    """After kill -9 of its client it needs no options; the job is the same, and a cancelled one stops it with code 75."""
+    training.client.kill()
+    training.client.wait()
+    follower = cli.start("attach", "r")
+    job = slurm.job()["JobID"]
+    time.sleep(5)
+    slurm.says("scancel", job)
+    _, err = follower.communicate(timeout=120)
+    assert follower.returncode == 75, err
+    assert f"job {job} was cancelled in Slurm; it is not placed again" in training.directory.log.read_text()
+    assert training.placements() == 1
+
+
+@pytest.mark.slow
 def test_a_plan_is_placed_on_the_cluster_and_found_again(slurm, cli, tmp_path, wait_until):
     """After kill -9 of the client its runs go on; `plan status` sees them, and `plan resume` waits for them and ends the plan."""
     (cli.folder / "p.yaml").write_text(
