@@ -9,6 +9,7 @@ from rlctl import RunConfig
 from rlctl.config.layers import Layer
 from rlctl.config.schema import to_tree
 from rlctl.launch.detached import DetachedExecutor
+from rlctl.launch.executor import Task
 from rlctl.launch.prepare import prepare
 from rlctl.launch.start import create_run, task_for
 from rlctl.plugins import discover
@@ -51,6 +52,22 @@ class QueueingEngine(DetachedExecutor):
 
     def drop(self, job):
         self.dropped.append(job)
+
+
+class EngineThatBegins(QueueingEngine):
+    """An engine that begins its command at the moment in which it is asked how that fares."""
+
+    attempts, lease = None, None
+
+    def start(self, name, argv, log, demand):
+        self.commands.append((argv, log))
+        return name
+
+    def withdrawn(self, job):
+        self.lease = self.lease or self.attempts.claim(0, {"who": "its keeper"}, 1.5)
+
+    def waits(self, job):
+        return False
 
 
 @pytest.fixture
@@ -130,6 +147,17 @@ def test_what_was_withdrawn_from_the_engine_is_not_placed_again(engine, training
     assert "its user has cancelled it; it is not placed again" in directory.log_tail()
     assert engine.dropped == [handle.job]
     assert len(engine.commands) == 1
+
+
+def test_what_begins_while_its_follower_looks_is_not_lost(tmp_path):
+    """The attempt that was claimed since was not looked at, so nobody knows it to be silent."""
+    engine = EngineThatBegins()
+    log = tmp_path / "log"
+    handle = engine.submit(Task(run_id="t", argv=("true",), environment={}, log=log, directory=tmp_path))
+    engine.attempts = handle.challenge.attempts
+    assert engine.poll(handle) is None
+    assert engine.attempts.newest() == 1
+    assert (len(engine.commands), engine.dropped, log.exists()) == (1, [], False)
 
 
 def test_a_keeper_that_waits_for_its_turn_leaves_at_once(engine, training):

@@ -187,9 +187,9 @@ class DetachedExecutor(ABC):
 
     def _mind(self, handle: Placed) -> None:
         """Put the task elsewhere if its machine is lost; do away with one that is to be killed and that nobody runs."""
-        attempts, is_free = handle.challenge.attempts, handle.challenge.may_claim()
-        if not is_free:
+        if not handle.challenge.may_claim():
             return  # it runs
+        newest = handle.challenge.number  # one that is claimed from now on was not seen to be silent
         if (handle.folder / "kill").exists():
             self._drop(handle)
             self._end(handle, -9)
@@ -200,7 +200,6 @@ class DetachedExecutor(ABC):
             self._drop(handle)
             self._end(handle, ExitCode.STOPPED)
             return
-        newest = attempts.newest()
         refusal = "the engine does not know it any more" if handle.job is None else self.given_up(handle.job)
         if refusal is None and (self.waits(handle.job) or not self._is_lost(handle, newest)):
             return  # it waits for its turn

@@ -47,7 +47,7 @@ def runs_of(root, seeds):
 def planned(slurm, cli, tmp_path, wait_until):
     """Return a function that starts a plan with these seeds, of which the first four have a node, and waits until these train."""
 
-    def start(seeds, steps=800):
+    def start(seeds, steps=1500):
         write_plan(cli, seeds, steps)
         client = cli.start("plan", "run", "p.yaml", "-j", len(seeds), "--executor", "slurm")
         root = tmp_path / "runs"
