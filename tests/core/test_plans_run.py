@@ -25,8 +25,8 @@ def returns(directory: Path) -> list[tuple[int, float, int]]:
 
 
 def runs_of(root: Path) -> dict[str, Path]:
-    """Return the runs below `root` by the label `member`."""
-    folders = [path for path in root.iterdir() if (path / "config.json").exists()] if root.exists() else []
+    """Return the runs below `root` by the label `member`; one that is still being made has a hidden name."""
+    folders = [path for path in root.glob("[!.]*") if (path / "config.json").exists()]
     return {
         (read_json(path / "config.json") or {})["config"]["labels"].get("member", path.name): path for path in folders
     }

@@ -32,7 +32,7 @@ def write(folder: Path, text: str) -> None:
 def runs_of(root: Path, **labels: str) -> list[RunDirectory]:
     """Return the runs with these labels, by their names."""
     found = (
-        [RunDirectory(path) for path in sorted(root.iterdir()) if (path / "config.json").exists()]
+        [RunDirectory(path) for path in sorted(root.glob("[!.]*")) if (path / "config.json").exists()]
         if root.exists()
         else []
     )
