@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def test_a_run_that_outlives_its_host_is_waited_for(
     wait_until(
         lambda: [path for path in runs_of(root).values() if (read_json(path / "status.json") or {}).get("process")], 60
     )
+    time.sleep(1)  # from its first status into its first iteration; before that it would stop at once
     os.kill(host.pid, signal.SIGKILL)
     host.wait()
     (run,) = runs_of(root).values()
