@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,14 @@ def test_processes_are_forked_from_one_that_warms_up_once(place: Place) -> None:
     (parent,) = lines(first)
     assert lines(second) == [parent]
     assert f"rlctl: forked from the warm process {parent}" in second
+
+
+def test_who_waits_hears_of_an_end_at_once(place: Place) -> None:
+    """A host need not sleep through the end of a short run."""
+    handle, begun = place("pass"), time.monotonic()
+    while handle.poll() is None:
+        place.executor.wait(60)
+    assert time.monotonic() - begun < 50
 
 
 def test_a_forked_process_has_a_session_signals_and_descriptors_of_its_own(place: Place) -> None:

@@ -69,14 +69,17 @@ def list_runs(as_json: bool, runs_dir: Path | None, limit: int | None, label: st
     name, separator, text = (label or "").partition("=")
     if label is not None and not separator:
         raise UsageError(f'--label: expected name=text, got "{label}".')
-    gc.disable()  # thousands of rows have no cycles, and looking for some takes a tenth of the time
     asked = [(key, value) for key, value in wanted.items() if value is not None]
     fitting = (
         row
         for row in store.rows()
         if all(row[key] == value for key, value in asked) and (label is None or row["labels"].get(name) == text)
     )
-    rows = list(itertools.islice(fitting, limit))
+    gc.disable()  # thousands of rows have no cycles, and looking for some takes a tenth of the time
+    try:
+        rows = list(itertools.islice(fitting, limit))
+    finally:
+        gc.enable()
     if as_json:
         print_json(rows)
         return

@@ -141,9 +141,8 @@ def wait_for_answers(descriptors: Sequence[int], seconds: float) -> None:
         if descriptor >= 0:
             poll.register(descriptor, select.POLLIN)
     if any(state & select.POLLHUP for _, state in poll.poll(1000 * seconds)):
-        time.sleep(
-            min(seconds, 0.01)
-        )  # the warm process is dead: there is only looking whether those that it has forked are
+        # The warm process is dead: there is only looking whether those that it has forked are.
+        time.sleep(min(seconds, 0.01))
 
 
 def _start_server(task: Task) -> _Server:

@@ -112,9 +112,8 @@ class RunStore:
             if config is not None:
                 found.append((config.st_mtime, entry.name, entry.path, config))
         for _, name, path, config in sorted(found, reverse=True):
-            if os.access(
-                f"{path}/manifest.json", os.F_OK
-            ):  # half the time of a stat, and who wants the latest asks once
+            # Half the time of a stat, and who wants the latest asks once.
+            if os.access(f"{path}/manifest.json", os.F_OK):
                 yield name, path, config
 
     def find(self, reference: str) -> RunDirectory:
